@@ -1,0 +1,1 @@
+"""The provider doubles: one module or package per provider, each with `package()`."""

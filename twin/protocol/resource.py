@@ -101,8 +101,8 @@ class Resource:
     def normalize(self, ctx: Context, inputs: Props, olds: Props) -> Props:
         """Inputs as the provider's Check returns them: defaults filled in, values canonical.
 
-        `olds` are the inputs of the last run, empty on create: a default that is computed (a hash of
-        a folder, a random name) keeps its old value where nothing changed.
+        `olds` are the inputs of the last run, empty on create: a default that is computed (a hash
+        of a folder, a random name) keeps its old value where nothing changed.
         """
         return inputs
 
@@ -144,7 +144,7 @@ class Function:
 
 @dataclass
 class Package:
-    """A provider: its name and version, its resource types and invokes, its configuration's rules."""
+    """A provider: its name and version, resource types and invokes, its configuration's rules."""
 
     name: str
     version: str

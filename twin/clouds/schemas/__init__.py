@@ -1,0 +1,1 @@
+"""Compact schema tables of the provider doubles, and their maker (`twin.protocol.schema`)."""
