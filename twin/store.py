@@ -12,6 +12,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ class Store:
             Path(path).touch(mode=0o600)
             os.chmod(path, 0o600)  # noqa: PTH101  (an older file may be wider)
         self._lock = threading.RLock()
+        self.generation = 0
+        """Rises with every change of a resource; what is derived from them holds until then."""
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
@@ -63,15 +66,29 @@ class Store:
         with self._lock:
             self._db.close()
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Keep all writes inside, or none, with one flush to disk. Never hold it over an await."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
     # --- resources ------------------------------------------------------------------------------
     def put(self, token: str, id: str, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
         """Record a resource, or replace its record."""
         with self._lock:
             self._db.execute(
                 "INSERT INTO resource (token, id, inputs, outputs) VALUES (?, ?, ?, ?) "
-                "ON CONFLICT (token, id) DO UPDATE SET inputs = excluded.inputs, outputs = excluded.outputs",
+                "ON CONFLICT (token, id) DO UPDATE "
+                "SET inputs = excluded.inputs, outputs = excluded.outputs",
                 (token, id, json.dumps(inputs), json.dumps(outputs)),
             )
+            self.generation += 1
 
     def get(self, token: str, id: str) -> Record | None:
         """The record, or None."""
@@ -102,8 +119,9 @@ class Store:
         """Forget a resource; unknown is fine."""
         with self._lock:
             self._db.execute("DELETE FROM resource WHERE token = ? AND id = ?", (token, id))
+            self.generation += 1
 
-    # --- documents: what the worlds, the edge and the gateways keep beside resources ---------------
+    # --- documents: what the worlds, the edge and the gateways keep beside resources -----------
     def save(self, collection: str, key: str, value: Any) -> None:
         """Keep a JSON value."""
         with self._lock:
