@@ -12,7 +12,8 @@ and marked again after by name; `UNKNOWN` stands for what a preview does not kno
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -56,13 +57,24 @@ class Context:
 
     `config` is that instance's configuration (secrets unwrapped); `store` the record of everything
     the twin's clouds hold; `world` what stands behind them; `account` the account as it was before
-    the program ran (zones, tokens), from the file the twin was started with.
+    the program ran (zones, tokens), from the file the twin was started with. `stop` is set when
+    the engine cancels or goes away: whatever waits or runs something should look at it. `say` shows
+    a line in the engine's output, beside the resource; `secrets` are texts it must not show.
     """
 
     config: Mapping[str, Any]
     store: Store
     world: World
     account: Mapping[str, Any]
+    stop: threading.Event = field(default_factory=threading.Event)
+    say: Callable[[str], None] = field(default=lambda line: None)
+    secrets: frozenset[str] = frozenset()
+
+    def masked(self, text: str) -> str:
+        """The text with every known secret replaced by `[secret]`."""
+        for secret in sorted(self.secrets, key=len, reverse=True):
+            text = text.replace(secret, "[secret]")
+        return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +106,9 @@ class Resource:
     token: ClassVar[str]
     """`digitalocean:index/vpc:Vpc`"""
 
+    recorded: ClassVar[bool] = True
+    """Whether a cloud holds it; False for what only the engine's state holds (random, command)."""
+
     def validate(self, ctx: Context, inputs: Props) -> Iterable[Failure]:
         """Rules beyond the schema: value lists, conflicts, plan limits. Skip what is `UNKNOWN`."""
         return ()
@@ -111,7 +126,11 @@ class Resource:
         return Change()
 
     def preview(self, ctx: Context, inputs: Props) -> Props:
-        """Outputs known before creation, beside the inputs; everything else is unknown."""
+        """Outputs known before creation, beside the inputs; everything else is unknown.
+
+        Before an update too: there everything else is as it was, so what an update changes beyond
+        the inputs must be answered here, as `UNKNOWN` where it cannot be told.
+        """
         return {}
 
     def create(self, ctx: Context, inputs: Props) -> Created:
@@ -154,6 +173,9 @@ class Package:
     def check_config(self, account: Mapping[str, Any], config: Props) -> Iterable[Failure]:
         """Rules for the provider's own configuration (a token of the right shape, …)."""
         return ()
+
+    def cancel(self) -> None:
+        """The engine is going away in a hurry; running calls see `Context.stop` themselves."""
 
     def configure(self, ctx: Context) -> None:
         """Called once per provider instance; ApiError(401, …) for credentials the cloud refuses."""
