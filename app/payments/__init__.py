@@ -1,0 +1,1 @@
+"""The payment service: one image, roles `api` and `worker`, and one-shot commands."""

@@ -1,0 +1,140 @@
+"""The `payments` command: what a container of this image can be told to do.
+
+Exit codes: 0 done, 1 the thing itself failed, 2 wrong arguments, 3 the environment cannot be used,
+4 the database login could do more than it may. Every failure is one sentence on standard error.
+Modules are imported when their command runs: a probe must not load the whole service.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from payments.settings import DatabaseCommandSettings, SettingsError, load
+
+EXIT_FAILED: Final = 1
+EXIT_SETTINGS: Final = 3
+EXIT_UNSAFE_ROLE: Final = 4
+
+T = TypeVar("T", bound=DatabaseCommandSettings)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    command: Callable[[], int] = arguments.command
+    try:
+        return command()
+    except SettingsError as error:
+        for problem in error.problems:
+            _say(problem)
+        return EXIT_SETTINGS
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="payments",
+        description="The payment service. Settings come from the environment (PAYMENTS_*, or"
+        " PAYMENTS_*_FILE with the name of a file that holds the value).",
+        epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 settings, 4 unsafe login.",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for name, run, text in (
+        ("api", _api, "serve the API and the pages (port 8000; metrics on 9100)"),
+        ("worker", _worker, "run background jobs"),
+        ("migrate", _migrate, "bring the schema up to date, once, as the migrator"),
+        ("prepare-database", _prepare, "create schema and grants, as the cluster's administrator"),
+        ("probe", _probe, "ask the process in this container whether it is well"),
+    ):
+        commands.add_parser(name, help=text, description=text).set_defaults(command=run)
+    return parser
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"payments: {sentence}\n")
+
+
+def _api() -> int:
+    from payments import resources
+    from payments.app import create_app
+    from payments.db import UnsafeRoleError
+    from payments.ops import logs, metrics
+    from payments.server import serve
+    from payments.settings import ServiceSettings
+
+    settings = load(ServiceSettings)
+    logs.configure(level=settings.log_level, release=settings.release)
+    if settings.metrics_port:
+        metrics.serve(settings.metrics_port)
+    try:
+        started = serve(create_app(resources.build(settings, name="payments-api")), settings)
+    except UnsafeRoleError as error:
+        _say(f"{error}.")
+        return EXIT_UNSAFE_ROLE
+    return 0 if started else EXIT_FAILED
+
+
+def _worker() -> int:
+    from payments.db import UnsafeRoleError
+    from payments.ops import logs, metrics
+    from payments.settings import ServiceSettings
+    from payments.worker.run import run
+
+    settings = load(ServiceSettings)
+    logs.configure(level=settings.log_level, release=settings.release)
+    if settings.metrics_port:
+        metrics.serve(settings.metrics_port)
+    try:
+        run(settings)
+    except UnsafeRoleError as error:
+        _say(f"{error}.")
+        return EXIT_UNSAFE_ROLE
+    return 0
+
+
+def _migrate() -> int:
+    from payments.schema.migrate import MigrationError, migrate
+    from payments.settings import MigrateSettings
+
+    settings = load(MigrateSettings)
+    try:
+        before, after = migrate(settings.database)
+    except MigrationError as error:
+        _say(f"{error}.")
+        return EXIT_FAILED
+    sys.stdout.write(
+        f"payments: the schema is at {after}"
+        + (f", was at {before}.\n" if before != after else ".\n")
+    )
+    return 0
+
+
+def _prepare() -> int:
+    from payments.schema.prepare import PrepareError, prepare
+    from payments.settings import PrepareSettings
+
+    settings = load(PrepareSettings)
+    try:
+        prepare(settings.database, migrator=settings.migrator_role, app=settings.app_role)
+    except PrepareError as error:
+        _say(f"{error}.")
+        return EXIT_FAILED
+    sys.stdout.write(
+        f"payments: schema ready; {settings.migrator_role} owns it, {settings.app_role} uses it.\n"
+    )
+    return 0
+
+
+def _probe() -> int:
+    from payments.probe import probe
+
+    problem = probe(os.environ)
+    if problem is not None:
+        _say(f"{problem}.")
+        return EXIT_FAILED
+    return 0

@@ -1,0 +1,1 @@
+"""The database's shape: who may do what in it, and how it changes."""

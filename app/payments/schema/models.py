@@ -1,0 +1,7 @@
+"""Every table of the service, imported so that Alembic can compare them with the database."""
+
+from __future__ import annotations
+
+from payments.schema.base import Base
+
+metadata = Base.metadata

