@@ -1,0 +1,273 @@
+"""The one place where other programs are started.
+
+A child runs in a session of its own, so that Ctrl-C at the terminal reaches us alone and we decide
+how to stop it: once gently (the engine finishes what it has begun), again at once. Whatever
+happens, no child outlives the command that started it, unless it was started with `spawn_daemon`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.errors import ToolError, explain, tail
+
+OnLine = Callable[[str], None]
+_GRACE_SECONDS = 10.0
+_KEPT_LINES = 4000
+
+_children: set[subprocess.Popen[str]] = set()
+_children_lock = threading.Lock()
+
+
+class Interrupted(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: the same clean way out as Ctrl-C."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed:
+    """How a program ended: its exit code, standard output, and both streams interleaved."""
+
+    code: int
+    out: str
+    text: str
+
+
+def install_signal_handlers() -> None:
+    """Make SIGTERM and SIGHUP end a command as Ctrl-C does."""
+
+    def interrupt(number: int, _frame: object) -> None:
+        raise Interrupted(signal.Signals(number).name)
+
+    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGHUP, interrupt)
+
+
+def run(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: str = "",
+    timeout: float | None = None,
+    check: bool = True,
+    on_line: OnLine | None = None,
+    what: str = "",
+    grace: float = _GRACE_SECONDS,
+    finish_first: bool = False,
+    pass_fds: Sequence[int] = (),
+) -> Completed:
+    """Run a program to its end.
+
+    `env` replaces the environment when given; `stdin` is fed to it (never put a secret in `argv`);
+    `on_line` sees every line of both streams as it comes. `what` names the step in the error that a
+    non-zero exit raises when `check`. On Ctrl-C the child gets SIGINT and `grace` seconds; with
+    `finish_first` the first Ctrl-C waits for it (a package manager must not be cut in the middle).
+    Raises ToolError when the program is missing, fails, or takes longer than `timeout` seconds.
+    """
+    arguments = [os.fspath(part) for part in argv]
+    try:
+        child = subprocess.Popen(
+            arguments,
+            env=dict(env) if env is not None else None,
+            cwd=cwd,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            pass_fds=tuple(pass_fds),
+        )
+    except FileNotFoundError as error:
+        raise ToolError(f"{what or arguments[0]}: {arguments[0]} is not installed.") from error
+    with _children_lock:
+        _children.add(child)
+    reader = _Reader(child, on_line)
+    try:
+        reader.start(stdin)
+        _wait(child, timeout, grace, finish_first)
+    except subprocess.TimeoutExpired as error:
+        raise ToolError(
+            f"{what or arguments[0]} took longer than {timeout:.0f} s and was stopped.",
+            details=tail(reader.text()),
+        ) from error
+    finally:
+        stop(child, grace=2.0)
+        reader.join()
+        with _children_lock:
+            _children.discard(child)
+    done = Completed(code=child.returncode, out="\n".join(reader.out), text=reader.text())
+    if check and done.code != 0:
+        raise failure(what or shlex.join(arguments[:3]), done)
+    return done
+
+
+def failure(what: str, done: Completed) -> ToolError:
+    """The error for a program that ended badly, with the cause where its output gives it away."""
+    known = explain(done.text)
+    if known:
+        return ToolError(f"{what} failed: {known[0]}", known[1], tail(done.text, 6))
+    return ToolError(f"{what} failed (exit code {done.code}).", details=tail(done.text))
+
+
+def spawn_daemon(
+    argv: Sequence[str | os.PathLike[str]],
+    log: Path,
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> int:
+    """Start a program that outlives us, writing to `log`; returns its pid."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as stream:
+        child = subprocess.Popen(
+            [os.fspath(part) for part in argv],
+            env=dict(env) if env is not None else None,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+    # Nobody waits for it here: a thread reaps it should it end while we still run.
+    threading.Thread(target=child.wait, daemon=True).start()
+    return child.pid
+
+
+def stop_all() -> None:
+    """End every child that still runs, those of worker threads included."""
+    with _children_lock:
+        running = list(_children)
+    for child in running:
+        _signal(child, signal.SIGINT)
+    for child in running:
+        stop(child, grace=_GRACE_SECONDS)
+
+
+def stop(child: subprocess.Popen[str], *, grace: float) -> None:
+    """End a child and its whole group: SIGTERM, `grace` seconds, SIGKILL. Ended already is fine."""
+    if child.poll() is None:
+        _signal(child, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(grace)
+    if child.poll() is None:
+        _signal(child, signal.SIGKILL)
+        child.wait()
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process with this number runs (a zombie does not count)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return True
+    return state != "Z"
+
+
+def command_line(pid: int) -> str:
+    """A process's command line, or nothing where it cannot be read."""
+    try:
+        raw = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return ""
+    return raw.replace(b"\0", b" ").decode(errors="replace").strip()
+
+
+def terminate(pid: int, *, grace: float) -> None:
+    """End a process that is not our child: SIGTERM, up to `grace` seconds, SIGKILL."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        deadline = time.monotonic() + grace
+        while is_running(pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if not is_running(pid):
+            return
+
+
+class _Reader:
+    """Drains both streams of a child, so that it never blocks on a full pipe."""
+
+    def __init__(self, child: subprocess.Popen[str], on_line: OnLine | None) -> None:
+        self.out: list[str] = []
+        self._child = child
+        self._on_line = on_line
+        self._lines: list[str] = []
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+
+    def start(self, stdin: str) -> None:
+        for stream, keep in ((self._child.stdout, self.out), (self._child.stderr, None)):
+            thread = threading.Thread(target=self._drain, args=(stream, keep), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        if stdin and self._child.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                self._child.stdin.write(stdin)
+            with contextlib.suppress(BrokenPipeError):
+                self._child.stdin.close()
+
+    def _drain(self, stream: object, keep: list[str] | None) -> None:
+        for raw in stream:  # type: ignore[attr-defined]  # a text stream; Popen types it as optional
+            line = str(raw).rstrip("\n")
+            with self._lock:
+                if keep is not None:
+                    keep.append(line)
+                self._lines.append(line)
+                del self._lines[:-_KEPT_LINES]
+                if self._on_line:
+                    self._on_line(line)
+
+    def join(self) -> None:
+        # A grandchild that escaped may hold the pipe open: what it says later is not waited for.
+        for thread in self._threads:
+            thread.join(timeout=2.0)
+
+    def text(self) -> str:
+        with self._lock:
+            return "\n".join(self._lines)
+
+
+def _wait(
+    child: subprocess.Popen[str], timeout: float | None, grace: float, finish_first: bool
+) -> None:
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        _poll(child, deadline)
+    except KeyboardInterrupt:
+        if finish_first:
+            _poll(child, deadline)
+        else:
+            _signal(child, signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+                _poll(child, time.monotonic() + grace)
+            if child.poll() is None:
+                _signal(child, signal.SIGINT)  # a second Ctrl-C, or the grace is over: at once
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    _poll(child, time.monotonic() + _GRACE_SECONDS)
+        raise
+
+
+def _poll(child: subprocess.Popen[str], deadline: float | None) -> None:
+    remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
+    child.wait(remaining)
+
+
+def _signal(child: subprocess.Popen[str], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, number)
