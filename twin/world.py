@@ -69,7 +69,7 @@ class DatabaseSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseEndpoint:
-    """How a cluster is reached. Hosts resolve from droplets and stand in the server's certificate."""
+    """How a cluster is reached. Hosts resolve from droplets and stand in its certificate."""
 
     host: str
     private_host: str
@@ -101,6 +101,20 @@ class TrustedSource:
 class World(Protocol):
     """Networks, machines and managed services; see the module's docstring for the rules."""
 
+    @property
+    def paper(self) -> bool:
+        """Whether nothing is real: the docker and command doubles then invent results too."""
+
+    def registry_push_address(self) -> str:
+        """`host:port` (plain HTTP) where the outer engine pushes what droplets pull.
+
+        They pull it as `registry.twin.test:5000`, which is also their mirror of docker.io.
+        """
+
+    @property
+    def nested_engines(self) -> bool:
+        """Whether droplets run an engine of their own (else SSH to one reaches the outer one)."""
+
     # --- networks -------------------------------------------------------------------------------
     def create_vpc(self, vpc_id: str, name: str, cidr: str) -> None:
         """A private network. Raises WorldError when `cidr` overlaps one that stands."""
@@ -110,7 +124,7 @@ class World(Protocol):
 
     # --- droplets -------------------------------------------------------------------------------
     def create_droplet(self, spec: DropletSpec) -> DropletAddresses:
-        """Boot it and return once it is `active` (powered on, addresses known), not once it is ready."""
+        """Boot it; returns once it is `active` (powered on, addresses known), not ready."""
 
     def droplet(self, droplet_id: str) -> DropletAddresses | None:
         """Its addresses, or None when it is gone."""
@@ -172,7 +186,7 @@ class World(Protocol):
         """Drop it."""
 
     def set_pools(self, cluster_id: str, pools: Sequence[PoolSpec]) -> int:
-        """Serve exactly these pools; returns the port they answer on (the hosts are the cluster's)."""
+        """Serve exactly these pools; returns their port (the hosts are the cluster's)."""
 
     def set_trusted_sources(self, cluster_id: str, sources: Sequence[TrustedSource]) -> None:
         """Admit only these; an empty list admits everyone, as the real service does."""

@@ -12,6 +12,7 @@ from pulumi.runtime.proto import provider_pb2_grpc
 
 from twin.protocol.resource import Context, Package
 from twin.protocol.servicer import Servicer
+from twin.store import Record
 
 # The engine runs as many operations at once as it likes, and a Cancel must find a free worker.
 _WORKERS: Final = 128
@@ -47,6 +48,10 @@ class ProviderServers:
     def ports(self) -> dict[str, int]:
         """The port of each package."""
         return {name: served.port for name, served in self._served.items()}
+
+    def remove(self, record: Record) -> None:
+        """Remove a resource without an engine; KeyError when its package is not served."""
+        self._served[record.token.split(":", 1)[0]].servicer.remove(record)
 
     def start(self) -> None:
         """Answer from now on."""

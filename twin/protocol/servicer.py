@@ -6,6 +6,7 @@ what. Every call ends with an answer or with one sentence for the user: a trace 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import logging
@@ -31,10 +32,12 @@ from twin.protocol.resource import (
 )
 from twin.protocol.session import Session, Sessions, call_context
 from twin.protocol.values import Secret
+from twin.store import Record
 from twin.world import WorldError
 
 _log = logging.getLogger(__name__)
 _DEFAULTED: Final = "__defaults"  # the bridges' list of inputs that the program did not give
+_MADE_WITH: Final = "protocol.made-with"  # the provider configuration behind each record
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -106,6 +109,14 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         """Tell running calls to stop."""
         self._sessions.cancel_all()
         self.package.cancel()
+
+    def remove(self, record: Record) -> None:
+        """Remove a resource without an engine, with the configuration it was made with."""
+        resource = self._resources[record.token]
+        config = self._base.store.load(_MADE_WITH, _key(record.token, record.id))
+        ctx = dataclasses.replace(self._base, config=config or {})
+        resource.delete(ctx, record.id, record.outputs)
+        self._forget(record.token, record.id)
 
     # --- the provider itself ----------------------------------------------------------------------
     def Attach(
@@ -250,7 +261,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             outputs |= answers.echo(inputs, table) | resource.preview(ctx, inputs)
             return provider_pb2.CreateResponse(properties=answers.answer(outputs, table, news))
         created = resource.create(ctx, inputs)
-        outputs = self._record(resource, table, created, inputs)
+        outputs = self._record(ctx, resource, table, created, inputs)
         if created.init_error:
             marked = values.mark(answers.mark_secrets(outputs, table), news)
             raise _InitError(created.id, news, marked, created.init_error)
@@ -271,7 +282,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         ctx = self._context(self._session(rpc), rpc, request.urn, state, given)
         fresh = resource.read(ctx, request.id, known)
         if fresh is None:
-            self._base.store.remove(resource.token, request.id)
+            self._forget(resource.token, request.id)
             return provider_pb2.ReadResponse()
         fresh = answers.checked(fresh, table)
         if resource.recorded:
@@ -307,7 +318,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             )
         outputs = resource.update(ctx, request.id, known, inputs)
         made = Created(id=request.id, outputs=outputs)
-        outputs = self._record(resource, table, made, inputs)
+        outputs = self._record(ctx, resource, table, made, inputs)
         return provider_pb2.UpdateResponse(properties=answers.answer(outputs, table, news))
 
     @_rpc
@@ -321,7 +332,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         if known is not None:
             ctx = self._context(self._session(rpc), rpc, request.urn, olds, inputs)
             resource.delete(ctx, request.id, known)
-            self._base.store.remove(resource.token, request.id)
+            self._forget(resource.token, request.id)
         return empty_pb2.Empty()
 
     @_rpc
@@ -404,9 +415,24 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return (record.outputs, record.inputs) if record else (None, {})
 
     def _record(
-        self, resource: Resource, table: schema.ResourceSchema, made: Created, inputs: Props
+        self,
+        ctx: Context,
+        resource: Resource,
+        table: schema.ResourceSchema,
+        made: Created,
+        inputs: Props,
     ) -> Props:
         outputs = answers.checked({**answers.echo(inputs, table), **made.outputs}, table)
         if resource.recorded:
+            key = _key(resource.token, made.id)
+            self._base.store.save(_MADE_WITH, key, dict(ctx.config))
             self._base.store.put(resource.token, made.id, inputs, outputs)
         return outputs
+
+    def _forget(self, token: str, id: str) -> None:
+        self._base.store.remove(token, id)
+        self._base.store.drop(_MADE_WITH, _key(token, id))
+
+
+def _key(token: str, id: str) -> str:
+    return f"{token} {id}"

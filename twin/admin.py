@@ -1,0 +1,108 @@
+"""The twin's own door: status, removal of orphans, removal of everything. Loopback and a token."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import secrets
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from twin.collect import Collected, remove_all
+from twin.store import Record, Store
+
+_log = logging.getLogger(__name__)
+
+
+class Machines(Protocol):
+    """What the door asks of a world beyond `twin.world.World`."""
+
+    def status(self) -> dict[str, Any]:
+        """What runs, for people."""
+
+    def destroy_all(self) -> None:
+        """Remove whatever of the instance is left: containers, networks, volumes."""
+
+
+class Admin:
+    """An HTTP server on a loopback port; `url` and `token` once it has started."""
+
+    def __init__(
+        self,
+        store: Store,
+        machines: Machines,
+        remove: Callable[[Record], None],
+        about: dict[str, Any],
+    ) -> None:
+        self.token = secrets.token_urlsafe(24)
+        self.url = ""
+        self._store, self._machines, self._remove, self._about = store, machines, remove, about
+        self._busy = asyncio.Lock()
+        app = web.Application(middlewares=[self._guard])
+        app.router.add_get("/status", self._status)
+        app.router.add_post("/collect", self._collect)
+        app.router.add_post("/destroy-all", self._destroy_all)
+        self._runner = web.AppRunner(app, access_log=None)
+
+    async def start(self) -> None:
+        """Listen."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        await self._runner.cleanup()
+
+    @web.middleware
+    async def _guard(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        given = request.headers.get("Authorization", "")
+        if not hmac.compare_digest(given.encode(), f"Bearer {self.token}".encode()):
+            return web.json_response({"error": "the token of twin.json is needed"}, status=401)
+        try:
+            return await handler(request)
+        except web.HTTPException:
+            raise
+        except Exception as error:
+            _log.exception("%s failed", request.path)
+            return web.json_response({"error": str(error)}, status=500)
+
+    async def _status(self, request: web.Request) -> web.Response:
+        machines = await asyncio.to_thread(self._machines.status)
+        counts = Counter(record.token for record in self._store.all())
+        return web.json_response(
+            {**self._about, "resources": counts, "machines": machines, "health": "ok"}
+        )
+
+    async def _collect(self, request: web.Request) -> web.Response:
+        try:
+            keep = {(str(token), str(id)) for token, id in (await request.json())["keep"]}
+        except (ValueError, KeyError, TypeError):
+            reason = 'the body must be {"keep": [["token", "id"], …]}'
+            return web.json_response({"error": reason}, status=400)
+        async with self._busy:
+            orphans = [r for r in self._store.all() if (r.token, r.id) not in keep]
+            done = await asyncio.to_thread(remove_all, orphans, self._remove)
+        return web.json_response(_report(done), status=200 if not done.failed else 500)
+
+    async def _destroy_all(self, request: web.Request) -> web.Response:
+        async with self._busy:
+            done = await asyncio.to_thread(remove_all, self._store.all(), self._remove)
+            await asyncio.to_thread(self._machines.destroy_all)
+            # What could not be removed one by one went with its machine.
+            for token, id in done.failed:
+                self._store.remove(token, id)
+        return web.json_response(_report(done))
+
+
+def _report(done: Collected) -> dict[str, Any]:
+    failed = [{"token": t, "id": i, "error": error} for (t, i), error in done.failed.items()]
+    return {"removed": [list(it) for it in done.removed], "failed": failed}
