@@ -16,13 +16,14 @@ from fastapi import FastAPI
 from payments import errors
 from payments.db import UnsafeRoleError
 from payments.middleware import BodyLimitMiddleware, Drain, DrainMiddleware
+from payments.ops.headers import SecurityHeaders
 from payments.ops.logs import get_logger
 from payments.ops.requests import RequestContext
 from payments.resources import Resources
 
 log = get_logger(__name__)
 
-FEATURES: tuple[str, ...] = ()
+FEATURES: tuple[str, ...] = ("payments.ops", "payments.people", "payments.pages")
 
 API_DESCRIPTION = """
 Amounts are integers in the currency's minor unit (`1999` EUR is 19.99 €; JPY has none; KWD has
@@ -58,6 +59,7 @@ def create_app(resources: Resources) -> FastAPI:
         install(app)
     # Added last is outermost: the log line sees the drain's refusals, the drain sees everything.
     app.add_middleware(DrainMiddleware, drain=app.state.drain)
+    app.add_middleware(SecurityHeaders, https=resources.settings.public_url.startswith("https://"))
     app.add_middleware(RequestContext)
     return app
 

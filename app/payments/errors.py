@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -18,6 +18,9 @@ from payments.ops.logs import get_logger
 log = get_logger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
+
+PageOfProblem = Callable[[Request, Mapping[str, Any], Mapping[str, str]], Response | None]
+"""Takes the request, the problem's body and its headers; None leaves the answer to JSON."""
 
 
 class ProblemError(Exception):
@@ -106,8 +109,11 @@ def problem_response(
     detail: str,
     headers: Mapping[str, str] | None = None,
     extra: Mapping[str, Any] | None = None,
-) -> JSONResponse:
-    """Return the one body shape of every error. `code` is stable; `detail` is for people."""
+) -> Response:
+    """Return the one body shape of every error. `code` is stable; `detail` is for people.
+
+    `app.state.problem_page`, where set, may answer a browser with a page of the same content.
+    """
     body = {
         "type": f"/problems/{code}",
         "title": title,
@@ -118,6 +124,9 @@ def problem_response(
         "request_id": getattr(request.state, "request_id", None),
         **(extra or {}),
     }
+    page: PageOfProblem | None = getattr(request.app.state, "problem_page", None)
+    if page is not None and (answer := page(request, body, dict(headers or {}))) is not None:
+        return answer
     return JSONResponse(body, status, dict(headers or {}), media_type=PROBLEM_JSON)
 
 
@@ -176,7 +185,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
 async def _on_database(request: Request, error: Exception) -> Response:
     """Answer 503 while the database is away, so that the gateway or the client tries again."""
     if isinstance(error, DBAPIError) and not isinstance(error, OperationalError | InterfaceError):
-        return await _on_unexpected(request, error)
+        return await on_unexpected(request, error)
     log.warning("database.unavailable", error=type(error).__name__)
     return problem_response(
         request,
@@ -188,7 +197,8 @@ async def _on_database(request: Request, error: Exception) -> Response:
     )
 
 
-async def _on_unexpected(request: Request, error: Exception) -> Response:
+async def on_unexpected(request: Request, error: Exception) -> Response:
+    """Answer 500 and log what happened; the caller learns the request's id only."""
     log.error("request.failed", path=request.url.path, exc_info=error)
     return problem_response(
         request,
@@ -207,7 +217,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(DBAPIError, _on_database)
     app.add_exception_handler(PoolTimeoutError, _on_database)
     app.add_exception_handler(ConnectionError, _on_database)
-    app.add_exception_handler(Exception, _on_unexpected)
+    app.add_exception_handler(Exception, on_unexpected)
 
 
 def retry_after(seconds: float) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from payments.people import models as people  # noqa: F401 - imported for its tables
 from payments.schema.base import Base
 
 metadata = Base.metadata

@@ -1,0 +1,86 @@
+"""Users in the database. Every function works in the caller's transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from payments.people.models import UserRow
+
+Role = Literal["customer", "admin"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class User:
+    """One account. `password_hash` is a PHC string and never leaves this package."""
+
+    id: UUID
+    email: str
+    role: Role
+    disabled: bool
+    created_at: datetime
+    password_hash: str
+
+    def __repr__(self) -> str:
+        """Leave out the hash: a repr ends up in tracebacks."""
+        return f"User(id={self.id}, role={self.role}, disabled={self.disabled})"
+
+
+async def add(session: AsyncSession, *, email: str, password_hash: str) -> UUID | None:
+    """Create a customer; return the id, or None when the address has an account already.
+
+    `email` is normalised. Two registrations at once are settled by the unique index.
+    """
+    added: UUID | None = await session.scalar(
+        insert(UserRow)
+        .values(email=email, password_hash=password_hash)
+        .on_conflict_do_nothing(index_elements=[UserRow.email])
+        .returning(UserRow.id)
+    )
+    return added
+
+
+async def by_email(session: AsyncSession, email: str) -> User | None:
+    """Return the account of a normalised address."""
+    return _user(await session.scalar(select(UserRow).where(UserRow.email == email)))
+
+
+async def by_id(session: AsyncSession, user_id: UUID) -> User | None:
+    """Return an account by its id."""
+    return _user(await session.scalar(select(UserRow).where(UserRow.id == user_id)))
+
+
+async def set_password(session: AsyncSession, user_id: UUID, *, old: str, new: str) -> bool:
+    """Replace the hash if it is still `old`; say whether it was.
+
+    Of two changes at once one wins, and a rehash at log-in never undoes a new password.
+    """
+    same = (UserRow.id == user_id, UserRow.password_hash == old)
+    change = update(UserRow).where(*same).values(password_hash=new, updated_at=func.now())
+    return await session.scalar(change.returning(UserRow.id)) is not None
+
+
+async def set_role(session: AsyncSession, user_id: UUID, role: Role) -> bool:
+    """Change the role; say whether it was another one before."""
+    other = (UserRow.id == user_id, UserRow.role != role)
+    change = update(UserRow).where(*other).values(role=role, updated_at=func.now())
+    return await session.scalar(change.returning(UserRow.id)) is not None
+
+
+def _user(row: UserRow | None) -> User | None:
+    if row is None:
+        return None
+    return User(
+        id=row.id,
+        email=row.email,
+        role="admin" if row.role == "admin" else "customer",
+        disabled=row.disabled_at is not None,
+        created_at=row.created_at,
+        password_hash=row.password_hash,
+    )

@@ -1,0 +1,187 @@
+"""What people do with their accounts: register, log in and out, change the password.
+
+Answers never tell whether an address has an account: registering one that exists looks and takes
+the same as registering a new one, and an unknown address fails to log in like a wrong password.
+
+No transaction is open while a password is hashed: a burst of log-ins must not hold the database's
+connections.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+from payments.db import Database
+from payments.ops.client import network_of
+from payments.ops.metrics import LOG_INS
+from payments.people import audit, passwords, repository
+from payments.people.lockout import Lockout
+from payments.people.repository import Role, User
+from payments.people.sessions import Session, Sessions
+
+Occasion = Literal["login", "password_check"]
+"""Why a password is asked for; the audit log tells them apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """The other end of a request: client address (trusted, see `ops.client`) and user agent."""
+
+    address: str
+    agent: str
+
+
+class RefusedError(Exception):
+    """The e-mail address and the password do not fit together; or there is no such account."""
+
+
+class LockedError(Exception):
+    """Too many attempts; try again after `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"locked for {seconds:.0f} s")
+        self.seconds = seconds
+
+
+class People:
+    """The operations, over one replica's database, sessions and lockout."""
+
+    def __init__(self, database: Database, sessions: Sessions, lockout: Lockout) -> None:
+        self.sessions = sessions
+        self._database = database
+        self._lockout = lockout
+
+    async def register(self, email: str, password: str, caller: Caller) -> None:
+        """Create a customer's account, unless the address has one; either way say nothing."""
+        phc = await passwords.hash_password(password)
+        async with self._database.transaction() as session:
+            user_id = await repository.add(session, email=email, password_hash=phc)
+            await audit.append(
+                session,
+                action="user.registered" if user_id else "user.registration_repeated",
+                actor=user_id or "anonymous",
+                subject=user_id,
+                detail={"network": network_of(caller.address)},
+            )
+
+    async def log_in(
+        self, email: str, password: str, caller: Caller, *, presented: str | None
+    ) -> tuple[str, Session]:
+        """Return a new session's cookie value and the session.
+
+        `presented` is the session cookie that came along: it is ended, so that an id planted
+        before the log-in is worth nothing after it. Raises `LockedError` or `RefusedError`.
+        """
+        user = await self._authenticate("login", email, password, caller)
+        if old := await self.sessions.read(presented):
+            await self.sessions.end(old)
+        token, session = await self.sessions.open(
+            user_id=user.id,
+            email=user.email,
+            role=user.role,
+            address=caller.address,
+            agent=caller.agent,
+        )
+        LOG_INS.labels("succeeded").inc()
+        return token, session
+
+    async def log_out(self, session: Session) -> None:
+        """End the session and write it down."""
+        await self.sessions.end(session)
+        async with self._database.transaction() as transaction:
+            await audit.append(transaction, action="session.ended", actor=session.user_id)
+
+    async def log_out_others(self, session: Session) -> int:
+        """End all other sessions of this person; return how many there were."""
+        ended = await self.sessions.end_all(session.user_id, but=session)
+        async with self._database.transaction() as transaction:
+            await audit.append(
+                transaction,
+                action="sessions.revoked",
+                actor=session.user_id,
+                detail={"ended": ended},
+            )
+        return ended
+
+    async def change_password(
+        self, session: Session, *, current: str, new: str, caller: Caller
+    ) -> tuple[str, Session]:
+        """Set a new password, end all other sessions, and give this one a new id.
+
+        Guessing the current one counts like a log-in. Raises `LockedError` or `RefusedError`.
+        """
+        user = await self._authenticate("password_check", session.email, current, caller)
+        fresh = await passwords.hash_password(new)
+        async with self._database.transaction() as transaction:
+            if not await repository.set_password(
+                transaction, user.id, old=user.password_hash, new=fresh
+            ):
+                raise RefusedError
+            await audit.append(transaction, action="user.password_changed", actor=user.id)
+        await self.sessions.end_all(user.id, but=session)
+        return await self.sessions.rotate(session)
+
+    async def change_role(self, user_id: UUID, role: Role, *, by: UUID | str) -> bool:
+        """Give a person another role; say whether it changed. All their sessions end.
+
+        A role is read once, at log-in: whoever gains or loses one logs in again.
+        """
+        async with self._database.transaction() as transaction:
+            if not await repository.set_role(transaction, user_id, role):
+                return False
+            await audit.append(
+                transaction,
+                action="user.role_changed",
+                actor=by,
+                subject=user_id,
+                detail={"role": role},
+            )
+        await self.sessions.end_all(user_id)
+        return True
+
+    async def _authenticate(
+        self, occasion: Occasion, email: str, password: str, caller: Caller
+    ) -> User:
+        wait = await self._lockout.begin(email, caller.address)
+        if wait > 0:
+            LOG_INS.labels("locked").inc()
+            raise LockedError(wait)
+        async with self._database.transaction() as session:
+            user = await repository.by_email(session, email)
+        fits = await passwords.matches(user.password_hash if user else None, password)
+        if user is None or not fits or user.disabled:
+            await self._note_failure(occasion, user, caller)
+            LOG_INS.labels("refused").inc()
+            raise RefusedError
+        await self._lockout.succeed(email, caller.address)
+        return await self._note_success(occasion, user, password, caller)
+
+    async def _note_failure(self, occasion: Occasion, user: User | None, caller: Caller) -> None:
+        async with self._database.transaction() as session:
+            await audit.append(
+                session,
+                action=f"{occasion}.refused",
+                actor="anonymous",
+                subject=user.id if user else None,
+                detail={"network": network_of(caller.address)},
+            )
+
+    async def _note_success(
+        self, occasion: Occasion, user: User, password: str, caller: Caller
+    ) -> User:
+        """Write the success down, and hash the password anew if today's parameters are stronger."""
+        fresh: str | None = None
+        if passwords.outdated(user.password_hash):
+            fresh = await passwords.hash_password(password)
+        async with self._database.transaction() as session:
+            if fresh:
+                await repository.set_password(session, user.id, old=user.password_hash, new=fresh)
+            await audit.append(
+                session,
+                action=f"{occasion}.succeeded",
+                actor=user.id,
+                detail={"network": network_of(caller.address)},
+            )
+            return await repository.by_id(session, user.id) or user
