@@ -36,7 +36,7 @@ class Size:
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """A managed database engine; `versions` to the date of its end of availability, None if open."""
+    """A managed database engine; `versions` to the date of their end of availability, if any."""
 
     slug: str
     regions: tuple[str, ...]

@@ -1,6 +1,6 @@
 """Cloud firewalls of droplets.
 
-Rules: terraform-provider-digitalocean firewall/*.go (checked at preview) and the firewall limits page
+Rules: terraform-provider-digitalocean firewall/*.go (checked at preview), the firewall limits page
 of docs.digitalocean.com (checked by the API).
 """
 
