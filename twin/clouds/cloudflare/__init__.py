@@ -1,0 +1,47 @@
+"""The double of the Cloudflare provider: DNS and tunnels, as strict as the real API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from twin.clouds.cloudflare.account import authorize
+from twin.clouds.cloudflare.dns import DnsRecord
+from twin.clouds.cloudflare.tunnel import (
+    GetTunnelToken,
+    ZeroTrustTunnelCloudflared,
+    ZeroTrustTunnelCloudflaredConfig,
+)
+from twin.protocol.resource import Context, Failure, Package, Props
+
+VERSION: Final = "6.23.1"  # of the SDK in requirements.txt
+
+
+class Cloudflare(Package):
+    """One user's accounts and zones, known by an API token."""
+
+    def check_config(self, account: Mapping[str, Any], config: Props) -> Iterable[Failure]:
+        """Exactly one kind of credentials; the twin's accounts have tokens."""
+        given = [n for n in ("apiToken", "apiKey", "apiUserServiceKey") if config.get(n)]
+        if len(given) > 1:
+            yield Failure(given[1], f'conflicts with "{given[0]}"; give one kind of credentials')
+        elif given and given[0] != "apiToken":
+            yield Failure(given[0], 'the twin knows API tokens only: give "apiToken"')
+
+    def configure(self, ctx: Context) -> None:
+        """Refuse a wrong token."""
+        authorize(ctx)
+
+
+def package() -> Package:
+    """The provider with every type that the twin doubles."""
+    return Cloudflare(
+        name="cloudflare",
+        version=VERSION,
+        resources=[
+            DnsRecord(),
+            ZeroTrustTunnelCloudflared(),
+            ZeroTrustTunnelCloudflaredConfig(),
+        ],
+        functions=[GetTunnelToken()],
+    )
