@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from payments.people import models as people  # noqa: F401 - imported for its tables
+from payments.ledger import models as ledger
+from payments.people import models as people
 from payments.schema.base import Base
+
+ALL = (ledger, people)
 
 metadata = Base.metadata
