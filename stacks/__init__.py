@@ -1,0 +1,1 @@
+"""The composition: settings from the stack's file, providers, platform."""

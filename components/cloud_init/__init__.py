@@ -1,0 +1,80 @@
+"""The droplet's first boot: `host.yaml` with what varies filled in.
+
+Rendered once per droplet and fixed from then on, because a changed text replaces the droplet. It
+holds no secret: anyone on the machine can read it, and DigitalOcean shows it in its panel.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+LIMIT: Final = 64 * 1024
+"""DigitalOcean's limit for user data, in bytes."""
+
+DOCKER_BRIDGE: Final = "172.30.0.1/24"
+DOCKER_POOL: Final = "172.31.0.0/16"
+"""Where Docker takes the containers' networks from; the VPC must lie elsewhere."""
+
+_DAEMON: Final[dict[str, Any]] = {
+    "bip": DOCKER_BRIDGE,
+    "default-address-pools": [{"base": DOCKER_POOL, "size": 24}],
+    "icc": False,
+    "live-restore": True,
+    "log-driver": "json-file",
+    "log-opts": {"max-size": "10m", "max-file": "3"},
+    "no-new-privileges": True,
+    "userland-proxy": False,
+}
+
+_COMMON: Final = (
+    "apparmor",
+    "ca-certificates",
+    "docker.io",
+    "fail2ban",
+    "nftables",
+    "python3-systemd",  # fail2ban reads the journal through it
+    "systemd-timesyncd",
+    "unattended-upgrades",
+)
+PACKAGES: Final[dict[str, tuple[str, ...]]] = {
+    # Debian 13 split the client off, and `docker system dial-stdio` is the client.
+    "debian-13-x64": (*_COMMON, "docker-cli"),
+    "ubuntu-24-04-x64": _COMMON,
+    "ubuntu-22-04-x64": _COMMON,
+}
+"""What each image lacks; every package costs boot time."""
+
+
+def render(*, image: str, public_keys: Sequence[str], user: str) -> str:
+    """The `#cloud-config` text for a droplet of this image.
+
+    Raises ValueError for an image it was not written for, or a text past the cloud's limit.
+    """
+    if image not in PACKAGES:
+        raise ValueError(f"image={image!r}: cloud-init is written for {', '.join(PACKAGES)}")
+    template = Path(__file__).with_name("host.yaml").read_text(encoding="utf-8")
+    document: dict[str, Any] = yaml.safe_load(template)
+    for file in document["write_files"]:
+        if file["content"] == "${docker_daemon}":
+            file["content"] = json.dumps(_DAEMON, indent=2, sort_keys=True) + "\n"
+    document["users"] = [
+        {
+            "name": user,
+            "gecos": "deployments",
+            # docker: to deploy; adm and systemd-journal: to read why a boot failed. No sudo.
+            "groups": ["docker", "adm", "systemd-journal"],
+            "shell": "/bin/bash",
+            "lock_passwd": True,
+            "ssh_authorized_keys": list(public_keys),
+        }
+    ]
+    document["packages"] = sorted(PACKAGES[image])
+    text = "#cloud-config\n" + yaml.safe_dump(document, sort_keys=True, width=4096)
+    if len(text.encode()) > LIMIT:
+        raise ValueError(f"the rendered cloud-init exceeds DigitalOcean's {LIMIT} bytes")
+    return text

@@ -1,0 +1,220 @@
+"""The containers of one droplet: api replicas, worker, gateway, connector.
+
+Owns them. Not: images and network (`runtime`), the schema (`release`), the way in (`tunnel`).
+
+How a change reaches visitors without a gap, and which provider fact stands behind each option:
+- `delete_before_replace=False`: the Docker provider asks to delete first, always; so no container
+  has a fixed name or a port on the host, or the new one could not start beside the old.
+- `wait` with a health check: the new one is healthy before what depends on it goes on. Order:
+  replicas and worker, then the gateway, then the connector; the old ones go last of all.
+- `replace_on_changes=["#initerror"]`: a container that never became healthy is recorded, and the
+  next update would take it for good and delete the one that works; so it is replaced instead.
+- `destroy_grace_seconds` above the drain time: without it the old one is killed at once.
+- `replace_with` / `deleted_with` the droplet: see `runtime`.
+- The service's containers find each other by an alias; Docker's resolver knows all that carry it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pulumi
+import pulumi_docker as docker
+
+from components import gateway
+from components.host import DOCKER_POOLS, Machine
+
+API_ALIAS: Final = "api"
+GATEWAY_ALIAS: Final = "gateway"
+GATEWAY_URL: Final = f"http://{GATEWAY_ALIAS}:{gateway.PORT}"
+
+SERVICE_USER: Final = "10001:10001"
+CONNECTOR_USER: Final = "65532:65532"
+"""The user of Cloudflare's image."""
+
+GATEWAY_MEMORY: Final = 96
+CONNECTOR_MEMORY: Final = 160
+
+DRAIN_SECONDS: Final = 30
+"""How long a stopped replica, worker, gateway or connector finishes what it has."""
+GRACE_SECONDS: Final = DRAIN_SECONDS + 15
+START_TIMEOUT_SECONDS: Final = 120
+CONNECTOR_METRICS: Final = "127.0.0.1:2000"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainersArgs:
+    """One droplet's containers: images by id, sizes in MiB, the service's environment.
+
+    `after` is what must have happened first: the migration, and the droplet before this one.
+    """
+
+    machine: Machine
+    network: pulumi.Input[str]
+    service_image: pulumi.Input[str]
+    gateway_image: pulumi.Input[str]
+    connector_image: pulumi.Input[str]
+
+    replicas: int
+    memory: int
+    worker_memory: int
+
+    hostname: str
+    api: Mapping[str, pulumi.Input[str]]
+    worker: Mapping[str, pulumi.Input[str]]
+    tunnel_token: pulumi.Input[str]
+    after: Sequence[pulumi.Resource]
+
+    def __post_init__(self) -> None:
+        if self.replicas < 1:
+            raise ValueError(f"replicas={self.replicas}: nobody would answer; set at least 1")
+
+
+class Containers(pulumi.ComponentResource):
+    """The running service on one droplet."""
+
+    replicas: pulumi.Output[list[str]]
+    """The api containers' ids."""
+    gateway: pulumi.Output[str]
+    """The gateway container's id."""
+    connector: pulumi.Output[str]
+    """The connector container's id; once known, visitors are served."""
+
+    def __init__(
+        self, name: str, args: ContainersArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("payments:index:Containers", name, {}, opts)
+        self._args = args
+        replicas = [
+            self._service(f"{name}-api-{index}", "api", args.api, args.memory, [API_ALIAS])
+            for index in range(args.replicas)
+        ]
+        worker = self._service(f"{name}-worker", "worker", args.worker, args.worker_memory, [])
+        front = self._gateway(f"{name}-gateway", [*replicas, worker])
+        connector = self._connector(f"{name}-connector", front)
+        self.replicas = pulumi.Output.all(*[replica.id for replica in replicas])
+        self.gateway = front.id
+        self.connector = connector.id
+        self.register_outputs(
+            {"replicas": self.replicas, "gateway": self.gateway, "connector": self.connector}
+        )
+
+    def _service(
+        self,
+        name: str,
+        role: str,
+        environment: Mapping[str, pulumi.Input[str]],
+        memory: int,
+        aliases: Sequence[str],
+    ) -> docker.Container:
+        return self._container(
+            name,
+            aliases=aliases,
+            after=self._args.after,
+            image=self._args.service_image,
+            entrypoints=["payments"],
+            command=[role],
+            envs=_envs(environment),
+            user=SERVICE_USER,
+            memory=memory,
+            healthcheck=_health(["CMD", "payments", "probe"], start_period="30s"),
+            stop_signal="SIGTERM",
+        )
+
+    def _gateway(self, name: str, after: Sequence[pulumi.Resource]) -> docker.Container:
+        config = gateway.render(hostname=self._args.hostname, trusted=DOCKER_POOLS)
+        probe = f"http://127.0.0.1:{gateway.PORT}{gateway.HEALTH_PATH}"
+        return self._container(
+            name,
+            aliases=[GATEWAY_ALIAS],
+            after=after,
+            image=self._args.gateway_image,
+            # Past the image's own start script, which rewrites files in its read-only root.
+            entrypoints=["/bin/sh", "-c"],
+            command=[gateway.START],
+            envs=[f"{gateway.CONFIG_VARIABLE}={config}"],
+            user=SERVICE_USER,
+            memory=GATEWAY_MEMORY,
+            healthcheck=_health(["CMD", "curl", "-fsS", "-o", "/dev/null", probe]),
+            stop_signal="SIGQUIT",  # nginx's word for: finish, then go
+        )
+
+    def _connector(self, name: str, front: pulumi.Resource) -> docker.Container:
+        metrics = ["--metrics", CONNECTOR_METRICS]
+        return self._container(
+            name,
+            aliases=[],
+            after=[front],
+            image=self._args.connector_image,
+            command=["tunnel", "--no-autoupdate", *metrics, "run"],
+            envs=_envs({"TUNNEL_TOKEN": self._args.tunnel_token}),
+            user=CONNECTOR_USER,
+            memory=CONNECTOR_MEMORY,
+            # The image has no shell; the binary asks itself whether it is connected.
+            healthcheck=_health(["CMD", "cloudflared", "tunnel", *metrics, "ready"]),
+            stop_signal="SIGTERM",
+        )
+
+    def _container(
+        self,
+        name: str,
+        *,
+        aliases: Sequence[str],
+        after: Sequence[pulumi.Resource],
+        memory: int,
+        **particular: Any,
+    ) -> docker.Container:
+        machine = self._args.machine
+        return docker.Container(
+            name,
+            **particular,
+            networks_advanced=[
+                docker.ContainerNetworksAdvancedArgs(name=self._args.network, aliases=list(aliases))
+            ],
+            network_mode="bridge",  # unset, it comes back as a difference
+            memory=memory,
+            memory_swap=memory,  # the same: no swap
+            init=True,
+            read_only=True,
+            tmpfs={"/tmp": "size=64m"},  # noqa: S108
+            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
+            security_opts=["no-new-privileges:true"],
+            restart="unless-stopped",
+            must_run=True,
+            wait=True,
+            wait_timeout=START_TIMEOUT_SECONDS,
+            destroy_grace_seconds=GRACE_SECONDS,
+            stop_timeout=GRACE_SECONDS,
+            log_driver="json-file",
+            log_opts={"max-size": "10m", "max-file": "3"},
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=list(after),
+                delete_before_replace=False,
+                replace_on_changes=["#initerror"],
+                replace_with=[machine.droplet],
+                deleted_with=machine.droplet,
+                # The next one is awaited only so long; the provider's own limit must be longer.
+                custom_timeouts=pulumi.CustomTimeouts(create="10m", delete="5m"),
+            ),
+        )
+
+
+def _envs(environment: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[list[str]]:
+    """`NAME=value` in order; secret as a whole where any value is."""
+    return pulumi.Output.all(**environment).apply(
+        lambda values: [f"{name}={values[name]}" for name in sorted(values)]
+    )
+
+
+def _health(tests: Sequence[str], *, start_period: str = "10s") -> docker.ContainerHealthcheckArgs:
+    return docker.ContainerHealthcheckArgs(
+        tests=list(tests),
+        interval="5s",
+        timeout="4s",
+        retries=3,
+        start_period=start_period,
+        start_interval="1s",
+    )
