@@ -7,8 +7,8 @@ import hmac
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, Final, Protocol
 
 from aiohttp import web
 
@@ -16,10 +16,25 @@ from twin.collect import Collected, remove_all
 from twin.store import Record, Store
 
 _log = logging.getLogger(__name__)
+_DROPLET: Final = "digitalocean:index/droplet:Droplet"
+_DATABASES: Final = "digitalocean:index/database"
+
+
+class Providers(Protocol):
+    """What the door asks of the provider servers."""
+
+    def remove(self, record: Record) -> None:
+        """Remove one resource."""
+
+    def collect(self) -> list[str]:
+        """Remove what has no record."""
 
 
 class Machines(Protocol):
-    """What the door asks of a world beyond `twin.world.World`."""
+    """What the door asks of a world."""
+
+    def collect(self, *, droplets: Collection[str], databases: Collection[str]) -> list[str]:
+        """Remove machines that are not named."""
 
     def status(self) -> dict[str, Any]:
         """What runs, for people."""
@@ -32,15 +47,12 @@ class Admin:
     """An HTTP server on a loopback port; `url` and `token` once it has started."""
 
     def __init__(
-        self,
-        store: Store,
-        machines: Machines,
-        remove: Callable[[Record], None],
-        about: dict[str, Any],
+        self, store: Store, machines: Machines, providers: Providers, about: dict[str, Any]
     ) -> None:
         self.token = secrets.token_urlsafe(24)
         self.url = ""
-        self._store, self._machines, self._remove, self._about = store, machines, remove, about
+        self._store, self._machines, self._providers = store, machines, providers
+        self._about = about
         self._busy = asyncio.Lock()
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/status", self._status)
@@ -90,12 +102,28 @@ class Admin:
             return web.json_response({"error": reason}, status=400)
         async with self._busy:
             orphans = [r for r in self._store.all() if (r.token, r.id) not in keep]
-            done = await asyncio.to_thread(remove_all, orphans, self._remove)
-        return web.json_response(_report(done), status=200 if not done.failed else 500)
+            done = await asyncio.to_thread(remove_all, orphans, self._providers.remove)
+            unrecorded = await asyncio.to_thread(self._collect_unrecorded)
+        answer = {**_report(done), "unrecorded": unrecorded}
+        return web.json_response(answer, status=200 if not done.failed else 500)
+
+    def _collect_unrecorded(self) -> list[str]:
+        """What a crash of the twin left: containers first, then machines."""
+        removed = self._providers.collect()
+        records = self._store.all()
+        return removed + self._machines.collect(
+            droplets={r.id for r in records if r.token == _DROPLET},
+            databases={
+                name
+                for r in records
+                if r.token.startswith(_DATABASES)
+                for name in (r.id, r.outputs.get("uuid", ""))
+            },
+        )
 
     async def _destroy_all(self, request: web.Request) -> web.Response:
         async with self._busy:
-            done = await asyncio.to_thread(remove_all, self._store.all(), self._remove)
+            done = await asyncio.to_thread(remove_all, self._store.all(), self._providers.remove)
             await asyncio.to_thread(self._machines.destroy_all)
             # What could not be removed one by one went with its machine.
             for token, id in done.failed:

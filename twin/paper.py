@@ -10,7 +10,7 @@ import ipaddress
 import itertools
 import secrets
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -40,11 +40,27 @@ class PaperWorld:
 
     paper: Final = True
     nested_engines: Final = True
+    instance: Final = "pp-paper"
 
     def __init__(self, store: Store, certificate: str = _NO_CERTIFICATE) -> None:
         self._store = store
         self._certificate = certificate
         self._lock = threading.RLock()
+
+    def adopt_network(self, name: str) -> None:
+        """No engine, no network."""
+
+    def leave_network(self, name: str) -> None:
+        """No engine, no network."""
+
+    def collect(self, *, droplets: Collection[str], databases: Collection[str]) -> list[str]:
+        """Forget machines that are not named."""
+        removed = []
+        for kind, kept in (("droplet", droplets), ("database", databases)):
+            for id in self._all(kind).keys() - set(kept):
+                self._store.drop(f"paper.{kind}", id)
+                removed.append(f"{kind} {id}")
+        return removed
 
     def registry_push_address(self) -> str:
         """Nothing listens there."""

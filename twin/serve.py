@@ -125,7 +125,7 @@ async def _start(
         "ca_file": str(authority.certificate_file),
         "providers": servers.ports,
     }
-    door = Admin(store, world, servers.remove, about)
+    door = Admin(store, world, servers, about)
     parts.push_async_callback(door.stop)
     await door.start()
     places.write_private(twin_file, {**about, "admin": {"url": door.url, "token": door.token}})

@@ -12,7 +12,7 @@ and are made from worker threads; failures are `WorldError` with a sentence for 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -114,6 +114,19 @@ class World(Protocol):
     @property
     def nested_engines(self) -> bool:
         """Whether droplets run an engine of their own (else SSH to one reaches the outer one)."""
+
+    @property
+    def instance(self) -> str:
+        """The instance's name, the label `payments.twin` of its objects on the outer engine."""
+
+    def adopt_network(self, name: str) -> None:
+        """Let a network made on the outer engine reach what its droplet reaches."""
+
+    def leave_network(self, name: str) -> None:
+        """Undo `adopt_network`, so that the network can be removed; unknown is fine."""
+
+    def collect(self, *, droplets: Collection[str], databases: Collection[str]) -> list[str]:
+        """Remove machines whose ids are not named, and say which: a crash came before a record."""
 
     # --- networks -------------------------------------------------------------------------------
     def create_vpc(self, vpc_id: str, name: str, cidr: str) -> None:

@@ -174,6 +174,10 @@ class Package:
         """Rules for the provider's own configuration (a token of the right shape, …)."""
         return ()
 
+    def collect(self, ctx: Context) -> list[str]:
+        """Remove what a crash left without a record, and say what it was."""
+        return []
+
     def cancel(self) -> None:
         """The engine is going away in a hurry; running calls see `Context.stop` themselves."""
 

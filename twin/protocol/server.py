@@ -53,6 +53,10 @@ class ProviderServers:
         """Remove a resource without an engine; KeyError when its package is not served."""
         self._served[record.token.split(":", 1)[0]].servicer.remove(record)
 
+    def collect(self) -> list[str]:
+        """Remove what a crash left without a record, package by package."""
+        return [said for served in self._served.values() for said in served.servicer.collect()]
+
     def start(self) -> None:
         """Answer from now on."""
         for served in self._served.values():

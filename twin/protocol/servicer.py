@@ -118,6 +118,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         resource.delete(ctx, record.id, record.outputs)
         self._forget(record.token, record.id)
 
+    def collect(self) -> list[str]:
+        """Remove what a crash left without a record."""
+        return self.package.collect(self._base)
+
     # --- the provider itself ----------------------------------------------------------------------
     def Attach(
         self, request: plugin_pb2.PluginAttach, rpc: grpc.ServicerContext
