@@ -20,14 +20,15 @@ from twin.protocol.resource import ApiError, Change, Context, Created, Failure, 
 from twin.store import Record
 from twin.world import DatabaseEndpoint, DatabaseSpec
 
-MAX_CLUSTERS: Final = 10  # of an account, by default
+MAXCLUSTERS: Final = 10  # of an account, by default
 MAX_NODES: Final = 3  # one primary and two standbys
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _STORAGE_STEP: Final = 10 * 1024  # MiB; storage is sold in steps of 10 GiB
 _BASE_STORAGE: Final = {1: 10 * 1024, 2: 30 * 1024, 4: 60 * 1024}  # MiB by GiB of memory
 _NAME = re.compile(r"[a-z][a-z0-9-]{1,61}[a-z0-9]")
 _HOUR = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
-_CLUSTERS: Final = "database clusters"
+CLUSTERS: Final = "database clusters"
+"""Where each cluster's name and time of creation are kept, by id."""
 
 
 class DatabaseCluster(Resource):
@@ -95,7 +96,7 @@ class DatabaseCluster(Resource):
 
     def delete(self, ctx: Context, id: str, outputs: Props) -> None:
         ctx.world.delete_database(id)
-        ctx.store.drop(_CLUSTERS, id)
+        ctx.store.drop(CLUSTERS, id)
         for collection in child_collections(id):
             for key in ctx.store.items(collection):
                 ctx.store.drop(collection, key)
@@ -103,15 +104,15 @@ class DatabaseCluster(Resource):
 
     def _take_place(self, ctx: Context, id: str, name: str) -> None:
         """Names are unique and their number is limited; clusters are created side by side."""
-        with exclusive(_CLUSTERS):
-            others = {k: v for k, v in ctx.store.items(_CLUSTERS).items() if k != id}
-            if name in others.values():
+        with exclusive(CLUSTERS):
+            others = {k: v for k, v in ctx.store.items(CLUSTERS).items() if k != id}
+            if name in (other["name"] for other in others.values()):
                 raise ApiError(422, f'name "{name}" is taken by another cluster of this account')
-            if len(others) >= MAX_CLUSTERS:
+            if len(others) >= MAXCLUSTERS:
                 raise ApiError(
-                    403, f'cluster "{name}" would be one too many: {MAX_CLUSTERS} is the limit'
+                    403, f'cluster "{name}" would be one too many: {MAXCLUSTERS} is the limit'
                 )
-            ctx.store.save(_CLUSTERS, id, name)
+            ctx.store.save(CLUSTERS, id, {"name": name, "created_at": now()})
 
 
 class DatabaseReplica(Resource):
