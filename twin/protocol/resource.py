@@ -60,6 +60,7 @@ class Context:
     the program ran (zones, tokens), from the file the twin was started with. `stop` is set when
     the engine cancels or goes away: whatever waits or runs something should look at it. `say` shows
     a line in the engine's output, beside the resource; `secrets` are texts it must not show.
+    `timeout` is the resource's custom timeout in seconds, 0 for none.
     """
 
     config: Mapping[str, Any]
@@ -69,6 +70,7 @@ class Context:
     stop: threading.Event = field(default_factory=threading.Event)
     say: Callable[[str], None] = field(default=lambda line: None)
     secrets: frozenset[str] = frozenset()
+    timeout: float = 0
 
     def masked(self, text: str) -> str:
         """The text with every known secret replaced by `[secret]`."""

@@ -7,18 +7,15 @@ what. Every call ends with an answer or with one sentence for the user: a trace 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import json
-import logging
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import grpc
 from google.protobuf import empty_pb2
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import provider_pb2
 
 from twin.protocol import answers, check, schema, values
 from twin.protocol.diff import differences
+from twin.protocol.instances import InitError, Instances, UserError, guarded
 from twin.protocol.resource import (
     UNKNOWN,
     ApiError,
@@ -26,84 +23,19 @@ from twin.protocol.resource import (
     Created,
     Failure,
     Function,
-    Package,
     Props,
     Resource,
 )
-from twin.protocol.session import Session, Sessions, call_context
 from twin.protocol.values import Secret
 from twin.store import Record
-from twin.world import WorldError
 
-_log = logging.getLogger(__name__)
 _DEFAULTED: Final = "__defaults"  # the bridges' list of inputs that the program did not give
 _MADE_WITH: Final = "protocol.made-with"  # the provider configuration behind each record
-_F = TypeVar("_F", bound=Callable[..., Any])
+_Timed = provider_pb2.CreateRequest | provider_pb2.UpdateRequest | provider_pb2.DeleteRequest
 
 
-class _InitError(Exception):
-    """A resource exists but is not right; carries what the engine records."""
-
-    def __init__(self, id: str, inputs: Props, outputs: Props, reason: str) -> None:
-        super().__init__(reason)
-        self.detail = provider_pb2.ErrorResourceInitFailed(
-            id=id,
-            inputs=values.encode(inputs),
-            properties=values.encode(outputs),
-            reasons=[reason],
-        )
-
-
-class _UserError(Exception):
-    """A sentence for the user."""
-
-
-def _rpc(method: _F) -> _F:
-    """Turn what a handler raises into the protocol's errors, secrets masked."""
-
-    @functools.wraps(method)
-    def guarded(self: Servicer, request: Any, rpc: grpc.ServicerContext) -> Any:
-        try:
-            return method(self, request, rpc)
-        except _InitError as error:
-            text = answers.masked(str(error), request)
-            status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=text)
-            error.detail.reasons[:] = [text]
-            status.details.add().Pack(error.detail)
-            metadata = (("grpc-status-details-bin", status.SerializeToString()),)
-            rpc.set_trailing_metadata(metadata)
-        except (ApiError, WorldError, _UserError) as error:
-            text = answers.masked(str(error), request)
-        except Exception as error:
-            _log.exception("%s of %s failed", method.__name__, getattr(request, "urn", ""))
-            text = answers.masked(
-                f"the twin failed unexpectedly ({type(error).__name__}: {error}); "
-                "its log has the details",
-                request,
-            )
-        return rpc.abort(grpc.StatusCode.UNKNOWN, text)
-
-    return guarded  # type: ignore[return-value]
-
-
-class Servicer(provider_pb2_grpc.ResourceProviderServicer):
+class Servicer(Instances):
     """Serves one package to any number of engines and provider instances at once."""
-
-    def __init__(
-        self, package: Package, base: Context, table: schema.PackageSchema | None = None
-    ) -> None:
-        self.package = package
-        self.schema = table or schema.load(package.name)
-        self._base = base
-        self._sessions = Sessions()
-        self._resources = {resource.token: resource for resource in package.resources}
-        self._functions = {function.token: function for function in package.functions}
-        for token in self._resources:
-            if token not in self.schema.resources:
-                raise schema.SchemaError(f"{token} has no entry in the schema table")
-        for token in self._functions:
-            if token not in self.schema.functions:
-                raise schema.SchemaError(f"{token} has no entry in the schema table")
 
     def stop(self) -> None:
         """Tell running calls to stop."""
@@ -122,96 +54,15 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         """Remove what a crash left without a record."""
         return self.package.collect(self._base)
 
-    # --- the provider itself ----------------------------------------------------------------------
-    def Attach(
-        self, request: plugin_pb2.PluginAttach, rpc: grpc.ServicerContext
-    ) -> empty_pb2.Empty:
-        """The engine's own address."""
-        self._sessions.of(rpc.peer()).engine = request.address
-        return empty_pb2.Empty()
-
-    def Handshake(
-        self, request: provider_pb2.ProviderHandshakeRequest, rpc: grpc.ServicerContext
-    ) -> provider_pb2.ProviderHandshakeResponse:
-        """The engine's own address, and what this provider accepts."""
-        self._sessions.of(rpc.peer()).engine = request.engine_address
-        return provider_pb2.ProviderHandshakeResponse(
-            accept_secrets=True,
-            accept_resources=True,
-            accept_outputs=True,
-            supports_autonaming_configuration=True,
-        )
-
-    def GetPluginInfo(
-        self, request: empty_pb2.Empty, rpc: grpc.ServicerContext
-    ) -> plugin_pb2.PluginInfo:
-        """The SDK's version: with another one each run would warn."""
-        return plugin_pb2.PluginInfo(version=self.package.version)
-
-    def GetSchema(
-        self, request: provider_pb2.GetSchemaRequest, rpc: grpc.ServicerContext
-    ) -> provider_pb2.GetSchemaResponse:
-        """Name and version only: no tool of the project reads more."""
-        text = json.dumps({"name": self.package.name, "version": self.package.version})
-        return provider_pb2.GetSchemaResponse(schema=text)
-
-    @_rpc
-    def CheckConfig(
-        self, request: provider_pb2.CheckRequest, rpc: grpc.ServicerContext
-    ) -> provider_pb2.CheckResponse:
-        """A provider instance's configuration against the table and the package's rules."""
-        config = self._config(values.decode(request.news))
-        shape = schema.Shape(properties=self.schema.config)
-        failures = check.check(config, shape, self.schema.types)
-        if not failures:
-            failures = list(self.package.check_config(self._base.account, config))
-        return provider_pb2.CheckResponse(inputs=request.news, failures=answers.failures(failures))
-
-    @_rpc
-    def DiffConfig(
-        self, request: provider_pb2.DiffRequest, rpc: grpc.ServicerContext
-    ) -> provider_pb2.DiffResponse:
-        """Another configuration updates the instance in place; it never replaces what it made."""
-        olds = self._config(values.decode(request.old_inputs or request.olds))
-        news = self._config(values.decode(request.news))
-        changed = sorted(k for k in {*olds, *news} if olds.get(k) != news.get(k))
-        verdict = provider_pb2.DiffResponse.DIFF_SOME if changed else None
-        return provider_pb2.DiffResponse(
-            changes=verdict or provider_pb2.DiffResponse.DIFF_NONE, diffs=changed
-        )
-
-    @_rpc
-    def Configure(
-        self, request: provider_pb2.ConfigureRequest, rpc: grpc.ServicerContext
-    ) -> provider_pb2.ConfigureResponse:
-        """Keep the configuration under the connection it came by."""
-        session = self._sessions.of(rpc.peer())
-        session.config = self._config(values.decode(request.args))
-        session.configured = True
-        self.package.configure(self._context(session, rpc, ""))
-        return provider_pb2.ConfigureResponse(
-            acceptSecrets=True,
-            acceptResources=True,
-            acceptOutputs=True,
-            supportsPreview=True,
-            supports_autonaming_configuration=True,
-        )
-
-    def Cancel(self, request: empty_pb2.Empty, rpc: grpc.ServicerContext) -> empty_pb2.Empty:
-        """Stop what runs for this connection."""
-        for stop in tuple(self._sessions.of(rpc.peer()).running):
-            stop.set()
-        return empty_pb2.Empty()
-
     # --- resources --------------------------------------------------------------------------------
-    @_rpc
+    @guarded
     def Check(
         self, request: provider_pb2.CheckRequest, rpc: grpc.ServicerContext
     ) -> provider_pb2.CheckResponse:
         """Refuse bad inputs; name what is unnamed; fill in defaults."""
         resource, table = self._type(request.urn)
         news, olds = values.decode(request.news), values.decode(request.olds)
-        ctx = self._context(self._session(rpc), rpc, request.urn, news)
+        ctx = self.context(self.session(rpc), rpc, request.urn, news)
         inputs = values.plain(news)
         failures, named = self._named(request, table, inputs, values.plain(olds))
         failures += check.check(inputs, table.inputs, self.schema.types)
@@ -226,7 +77,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         checked = values.mark(inputs, news) | ({_DEFAULTED: [named]} if named else {})
         return provider_pb2.CheckResponse(inputs=values.encode(checked))
 
-    @_rpc
+    @guarded
     def Diff(
         self, request: provider_pb2.DiffRequest, rpc: grpc.ServicerContext
     ) -> provider_pb2.DiffResponse:
@@ -236,7 +87,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             values.plain(values.decode(p)) for p in (request.old_inputs, request.news)
         )
         olds = {**values.plain(values.decode(request.olds)), **old_inputs}
-        ctx = self._context(self._session(rpc), rpc, request.urn, values.decode(request.news))
+        ctx = self.context(self.session(rpc), rpc, request.urn, values.decode(request.news))
         found = differences(old_inputs, news, table.inputs, self.schema.types)
         changed = {difference.top for difference in found}
         change = resource.diff(
@@ -251,7 +102,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             delete_before=before,
         )
 
-    @_rpc
+    @guarded
     def Create(
         self, request: provider_pb2.CreateRequest, rpc: grpc.ServicerContext
     ) -> provider_pb2.CreateResponse:
@@ -259,21 +110,21 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         resource, table = self._type(request.urn)
         news = values.decode(request.properties)
         inputs = answers.without_marks(values.plain(news))
-        ctx = self._context(self._session(rpc), rpc, request.urn, news)
+        ctx = self.context(self.session(rpc), rpc, request.urn, news)
         if request.preview:
             outputs = dict.fromkeys(table.computed - set(inputs), UNKNOWN)
             outputs |= answers.echo(inputs, table) | resource.preview(ctx, inputs)
             return provider_pb2.CreateResponse(properties=answers.answer(outputs, table, news))
-        created = resource.create(ctx, inputs)
+        created = resource.create(_timed(ctx, request), inputs)
         outputs = self._record(ctx, resource, table, created, inputs)
         if created.init_error:
             marked = values.mark(answers.mark_secrets(outputs, table), news)
-            raise _InitError(created.id, news, marked, created.init_error)
+            raise InitError(created.id, news, marked, created.init_error)
         return provider_pb2.CreateResponse(
             id=created.id, properties=answers.answer(outputs, table, news)
         )
 
-    @_rpc
+    @guarded
     def Read(
         self, request: provider_pb2.ReadRequest, rpc: grpc.ServicerContext
     ) -> provider_pb2.ReadResponse:
@@ -283,7 +134,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         known, inputs = self._known(resource, request.id, values.plain(state))
         if known is None:
             return provider_pb2.ReadResponse()
-        ctx = self._context(self._session(rpc), rpc, request.urn, state, given)
+        ctx = self.context(self.session(rpc), rpc, request.urn, state, given)
         fresh = resource.read(ctx, request.id, known)
         if fresh is None:
             self._forget(resource.token, request.id)
@@ -301,7 +152,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             inputs=values.encode(values.mark(drifted, like)),
         )
 
-    @_rpc
+    @guarded
     def Update(
         self, request: provider_pb2.UpdateRequest, rpc: grpc.ServicerContext
     ) -> provider_pb2.UpdateResponse:
@@ -309,7 +160,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         resource, table = self._type(request.urn)
         news, olds = values.decode(request.news), values.decode(request.olds)
         inputs = answers.without_marks(values.plain(news))
-        ctx = self._context(self._session(rpc), rpc, request.urn, news, olds)
+        ctx = self.context(self.session(rpc), rpc, request.urn, news, olds)
         if request.preview:
             outputs = (
                 values.plain(olds) | answers.echo(inputs, table) | resource.preview(ctx, inputs)
@@ -320,12 +171,12 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             raise ApiError(
                 404, f"{request.id} does not exist any more; `pulumi refresh` will notice"
             )
-        outputs = resource.update(ctx, request.id, known, inputs)
+        outputs = resource.update(_timed(ctx, request), request.id, known, inputs)
         made = Created(id=request.id, outputs=outputs)
         outputs = self._record(ctx, resource, table, made, inputs)
         return provider_pb2.UpdateResponse(properties=answers.answer(outputs, table, news))
 
-    @_rpc
+    @guarded
     def Delete(
         self, request: provider_pb2.DeleteRequest, rpc: grpc.ServicerContext
     ) -> empty_pb2.Empty:
@@ -334,19 +185,19 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         olds, inputs = values.decode(request.properties), values.decode(request.old_inputs)
         known, _ = self._known(resource, request.id, values.plain(olds))
         if known is not None:
-            ctx = self._context(self._session(rpc), rpc, request.urn, olds, inputs)
-            resource.delete(ctx, request.id, known)
+            ctx = self.context(self.session(rpc), rpc, request.urn, olds, inputs)
+            resource.delete(_timed(ctx, request), request.id, known)
             self._forget(resource.token, request.id)
         return empty_pb2.Empty()
 
-    @_rpc
+    @guarded
     def Invoke(
         self, request: provider_pb2.InvokeRequest, rpc: grpc.ServicerContext
     ) -> provider_pb2.InvokeResponse:
         """Answer a data source."""
         function: Function | None = self._functions.get(request.tok)
         if function is None:
-            raise _UserError(f"the twin has no double of {request.tok}")
+            raise UserError(f"the twin has no double of {request.tok}")
         table = self.schema.functions[request.tok]
         args = values.decode(request.args)
         plain = values.plain(args)
@@ -354,7 +205,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         if failures:
             return provider_pb2.InvokeResponse(failures=answers.failures(failures))
         plain = check.fill(plain, table.args, self.schema.types)
-        result = function.call(self._context(self._session(rpc), rpc, "", args), plain)
+        result = function.call(self.context(self.session(rpc), rpc, "", args), plain)
         marked = {
             name: Secret(value) if name in table.result and table.result[name].secret else value
             for name, value in result.items()
@@ -365,29 +216,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def _type(self, urn: str) -> tuple[Resource, schema.ResourceSchema]:
         token = urn.split("::")[2].rsplit("$", 1)[-1]
         if token not in self._resources:
-            raise _UserError(f"the twin has no double of {token}")
+            raise UserError(f"the twin has no double of {token}")
         return self._resources[token], self.schema.resources[token]
-
-    def _session(self, rpc: grpc.ServicerContext) -> Session:
-        session = self._sessions.of(rpc.peer())
-        if not session.configured:
-            raise _UserError(f"the {self.package.name} provider was not configured before its use")
-        return session
-
-    def _context(
-        self, session: Session, rpc: grpc.ServicerContext, urn: str, *bags: Props
-    ) -> Context:
-        return call_context(session, self._base, rpc, urn, values.to_mask(*bags))
-
-    def _config(self, sent: Props) -> Props:
-        """A configuration as the handlers see it: nested values arrive as JSON texts."""
-        config = {}
-        for name, value in values.plain(sent).items():
-            prop = self.schema.config.get(name)
-            nested = prop is not None and prop.type.kind != "string" and isinstance(value, str)
-            if name not in ("version", "pluginDownloadURL", "__internal"):
-                config[name] = json.loads(value) if nested else value
-        return config
 
     def _named(
         self,
@@ -436,6 +266,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def _forget(self, token: str, id: str) -> None:
         self._base.store.remove(token, id)
         self._base.store.drop(_MADE_WITH, _key(token, id))
+
+
+def _timed(ctx: Context, request: _Timed) -> Context:
+    return dataclasses.replace(ctx, timeout=request.timeout)
 
 
 def _key(token: str, id: str) -> str:

@@ -8,6 +8,7 @@ the protocol's: github.com/pulumi/pulumi, sdk/go/common/resource/{properties.go,
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -35,6 +36,9 @@ _UNKNOWNS: Final = frozenset(
 _EXACT: Final = 2**53  # beyond it a float no longer tells whole numbers apart
 
 _MASKED_LENGTH: Final = 4
+_ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+_PASSWORD: Final = re.compile(r"://[^:/@\s]*:([^@/\s]+)@")
+_WORDS: Final = frozenset({"true", "false", "none", "null"})
 
 
 @dataclass(frozen=True)
@@ -114,13 +118,20 @@ def secret_texts(value: Any) -> Iterator[str]:
 
 
 def to_mask(*values: Any) -> frozenset[str]:
-    """The secrets of these values as texts to keep out of messages, lines of long ones included.
+    """The secrets of these values as texts to keep out of messages.
 
-    Shorter ones are left out: replacing every `1` would make a message unreadable.
+    Also the lines of long ones, what stands behind `NAME=`, and passwords inside URLs. Short ones
+    are left out: replacing every `1` would make a message unreadable.
     """
-    texts = [text for value in values for text in secret_texts(value)]
-    lines = [line for text in texts if "\n" in text for line in text.splitlines()]
-    return frozenset(text for text in (*texts, *lines) if len(text) >= _MASKED_LENGTH)
+    found: set[str] = set()
+    for text in (text for value in values for text in secret_texts(value)):
+        _, assigned, value = text.partition("=") if _ASSIGNMENT.match(text) else ("", "", "")
+        whole = value if assigned else text
+        found.add(text)
+        found.update(part for part in (whole, *_PASSWORD.findall(whole)) if part not in _WORDS)
+        if "\n" in text:
+            found.update(line for line in text.splitlines())
+    return frozenset(text for text in found if len(text) >= _MASKED_LENGTH)
 
 
 def _texts(value: Any) -> Iterator[str]:
