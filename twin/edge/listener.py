@@ -1,0 +1,164 @@
+"""The front's sockets: TLS and plain HTTP on one port, told apart by the first byte.
+
+Both the loopback port and the unix socket that the relay of the twin's internet forwards to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from twin.edge.logs import note
+
+FIRST_BYTE_TIMEOUT = 30.0
+HANDSHAKE_TIMEOUT = 10.0
+_TLS_HANDSHAKE = 0x16
+"""The first byte of a TLS record that starts a handshake (RFC 8446, section 5.1)."""
+_BACKLOG = 1024
+
+ProtocolFactory = Callable[[], asyncio.BaseProtocol]
+
+
+class PortTaken(OSError):
+    """The HTTPS port is in use; the text names the holder where it can be found out."""
+
+
+class Listener:
+    """Accepts connections and hands each to the protocol it speaks."""
+
+    def __init__(self, tls: ssl.SSLContext, https: ProtocolFactory, plain: ProtocolFactory) -> None:
+        self._tls = tls
+        self._https = https
+        self._plain = plain
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sockets: list[socket.socket] = []
+
+    def listen_tcp(self, port: int) -> int:
+        """Listen on the loopback; returns the port (another one for 0). Raises PortTaken."""
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(("127.0.0.1", port))
+        except OSError as error:
+            listening.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise PortTaken(
+                errno.EADDRINUSE,
+                f"Port {port} on 127.0.0.1 is taken by {port_holder(port)}. "
+                "End it, or choose another port: make up PORT=9443",
+            ) from error
+        self._serve(listening)
+        return int(listening.getsockname()[1])
+
+    def listen_unix(self, path: Path) -> None:
+        """Listen on a unix socket; a stale one is replaced."""
+        path.unlink(missing_ok=True)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening.bind(str(path))
+        path.chmod(0o666)  # the relay's user; the folder around it is 0700
+        self._serve(listening)
+
+    async def close(self) -> None:
+        """Stop accepting; connections that stand are the protocols' own affair."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for listening in self._sockets:
+            listening.close()
+        self._sockets.clear()
+
+    def _serve(self, listening: socket.socket) -> None:
+        listening.listen(_BACKLOG)
+        listening.setblocking(False)
+        self._sockets.append(listening)
+        self._spawn(self._accept(listening))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(listening)
+            except OSError as error:
+                note(logging.WARNING, "cannot accept a connection", reason=error)
+                await asyncio.sleep(0.1)  # out of file descriptors, most likely
+                continue
+            connection.setblocking(False)
+            if connection.family == socket.AF_INET:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._spawn(self._hand_over(connection))
+
+    async def _hand_over(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(FIRST_BYTE_TIMEOUT):
+                first = await _peek(connection)
+            if not first:
+                connection.close()
+            elif first[0] == _TLS_HANDSHAKE:
+                await loop.connect_accepted_socket(
+                    self._https,
+                    connection,
+                    ssl=self._tls,
+                    ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
+                )
+            else:
+                await loop.connect_accepted_socket(self._plain, connection)
+        except OSError as error:  # TLS errors and time-outs are OSErrors as well
+            note(logging.DEBUG, "connection dropped", reason=error)
+            connection.close()
+        except asyncio.CancelledError:
+            connection.close()
+            raise
+
+
+async def _peek(connection: socket.socket) -> bytes:
+    """Wait for the first byte and leave it where it is."""
+    loop = asyncio.get_running_loop()
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            return connection.recv(1, socket.MSG_PEEK)
+        readable = loop.create_future()
+        loop.add_reader(connection, _settle, readable)
+        try:
+            await readable
+        finally:
+            loop.remove_reader(connection)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def port_holder(port: int) -> str:
+    """Name who listens on a TCP port, as far as /proc tells this user."""
+    inodes = set()
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        with contextlib.suppress(OSError):
+            for line in table.read_text().splitlines()[1:]:
+                fields = line.split()
+                local, state = fields[1], fields[3]
+                if state == "0A" and int(local.rpartition(":")[2], 16) == port:
+                    inodes.add(f"socket:[{fields[9]}]")
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            links = {str(link.readlink()) for link in (process / "fd").iterdir()}
+            if links & inodes:
+                words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                return f"process {process.name} ({' '.join(words).strip()[:80]})"
+    return "a process of another user"

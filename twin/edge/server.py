@@ -1,0 +1,246 @@
+"""The twin's HTTPS front: every name it serves, on one port, told apart by Host.
+
+Hosts of the account's zones go through the edge's pipeline to their origins; the payment gateway's
+and the twin's own names are answered here; anything else is refused, whatever address it resolved
+from, so that a foreign name that was pointed at the loopback reaches nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from twin.ca import CertificateAuthority
+from twin.edge import pages, stages
+from twin.edge.exchange import Exchange, Reply, Stage, pipeline
+from twin.edge.headers import new_ray
+from twin.edge.listener import Listener
+from twin.edge.logs import note
+from twin.edge.origin import ORIGIN_TIMEOUT, Origin
+from twin.edge.routes import Routes
+from twin.edge.site import Site
+from twin.edge.tunnel import NAMES as TUNNEL_NAMES
+from twin.edge.tunnel import Tunnels
+from twin.gateways.stripe import CHECKOUT_HOST, Stripe
+from twin.gateways.stripe.api import Api
+from twin.pages.home import Home
+from twin.store import Store
+from twin.world import World
+
+TWIN_HOST = "twin.localhost"
+STRIPE_API_HOST = "api.stripe.test"
+STAGES: Sequence[Stage] = (stages.mark_reply, stages.limit_body, stages.set_headers)
+"""Outermost first: what is added to a reply by the first is added to every page of the others."""
+SHUTDOWN = 5.0
+"""Seconds that running requests have when the front stops."""
+_LONGEST_LINE = 64 * 1024
+
+
+class Edge:
+    """The front, the tunnel and what they serve. Runs in the event loop that starts it.
+
+    `run_dir` takes the unix sockets `edge.sock` and `tunnel.sock`. Starting raises
+    `twin.edge.listener.PortTaken` when the port is not free; port 0 takes a free one.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        store: Store,
+        world: World,
+        account: Mapping[str, Any],
+        https_port: int,
+        run_dir: Path,
+        *,
+        origin_timeout: float = ORIGIN_TIMEOUT,
+    ) -> None:
+        self.port = https_port
+        self.routes = Routes(store, account)
+        self.tunnels = Tunnels(store)
+        self._authority = CertificateAuthority(home)
+        self._run_dir = run_dir
+        self._origin = Origin(self.routes, self.tunnels, origin_timeout)
+        self._pipeline = pipeline(STAGES, self._origin)
+        self._listener: Listener | None = None
+        self._servers: list[web.Server] = []
+        self._contexts: dict[tuple[str, ...], ssl.SSLContext] = {}
+        self.stripe = Stripe(store, account, self._authority.certificate_file)
+        self._home = Home(store, self)
+        self._sites: dict[str, Site | Api] = {
+            STRIPE_API_HOST: self.stripe.api,
+            CHECKOUT_HOST: self.stripe.checkout,
+            TWIN_HOST: self._home.site,
+        }
+
+    async def start(self) -> None:
+        """Listen on the port and the two unix sockets, and deliver what waits."""
+        options: dict[str, Any] = {
+            "access_log": None,
+            "auto_decompress": False,
+            "max_line_size": _LONGEST_LINE,
+            "max_field_size": _LONGEST_LINE,
+        }
+        self._servers = [
+            web.Server(self._handle, **options),
+            web.Server(self._redirect, **options),
+        ]
+        self._listener = Listener(self._front_context(), *self._servers)
+        try:
+            self.port = self._listener.listen_tcp(self.port)
+            self._listener.listen_unix(self._run_dir / "edge.sock")
+            tunnel_names = self._context(TUNNEL_NAMES)
+            await self.tunnels.start(self._run_dir / "tunnel.sock", tunnel_names)
+            await self.stripe.start(self.port)
+        except BaseException:
+            await self.stop()
+            raise
+        note(logging.INFO, "edge listens", port=self.port, run_dir=self._run_dir)
+
+    async def stop(self) -> None:
+        """Stop listening, let running requests end, hang up on connectors. Twice is fine."""
+        if self._listener is None:
+            return
+        await self._listener.close()
+        await asyncio.gather(*(server.shutdown(SHUTDOWN) for server in self._servers))
+        await self.stripe.stop()
+        await self._origin.close()
+        await self.tunnels.stop()
+
+    # --- TLS ------------------------------------------------------------------------------------
+    def _front_context(self) -> ssl.SSLContext:
+        front = _server_context()
+        _load(front, *self._authority.server_certificate((TWIN_HOST,)))
+
+        def choose(
+            connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext
+        ) -> int | None:
+            names = self._certificate_names(name) if name else (TWIN_HOST,)
+            if names is None:
+                return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+            connection.context = self._context(names)
+            return None
+
+        front.sni_callback = choose
+        return front
+
+    def _certificate_names(self, name: str) -> tuple[str, ...] | None:
+        """Return the names of the certificate for a host: a zone's covers one level below it."""
+        host = name.lower().rstrip(".")
+        if host in self._sites:
+            return (host,)
+        zone = self.routes.zone(host)
+        if zone is None or host.removesuffix(zone.name).count(".") > 1:
+            return None
+        return (zone.name, f"*.{zone.name}")
+
+    def _context(self, names: tuple[str, ...]) -> ssl.SSLContext:
+        if names not in self._contexts:
+            self._contexts[names] = _server_context()
+            _load(self._contexts[names], *self._authority.server_certificate(names))
+        return self._contexts[names]
+
+    # --- HTTP -----------------------------------------------------------------------------------
+    async def _redirect(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Send plain HTTP to HTTPS, as `Always Use HTTPS` does, with the method kept."""
+        host = _host(request)
+        if not self._serves(host) or not request.raw_path.startswith("/"):
+            return await _send(request, pages.error(1001, host=host, ray=new_ray()))
+        location = f"https://{request.headers['Host'].strip()}{request.raw_path}"
+        return web.Response(status=308, headers={"Location": location})
+
+    def _serves(self, host: str) -> bool:
+        return host in self._sites or self.routes.zone(host) is not None
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        started = time.perf_counter()
+        host, ray = _host(request), new_ray()
+        response = await self._answer(request, host, ray)
+        note(
+            logging.DEBUG,
+            "request",
+            host=host,
+            method=request.method,
+            path=request.raw_path.partition("?")[0],
+            status=response.status,
+            ms=round((time.perf_counter() - started) * 1000, 1),
+            ray=ray,
+        )
+        return response
+
+    async def _answer(self, request: web.BaseRequest, host: str, ray: str) -> web.StreamResponse:
+        if not request.raw_path.startswith("/"):
+            return await _send(request, pages.error(400, host=host, ray=ray))
+        site = self._sites.get(host)
+        zone = self.routes.zone(host)
+        if site is None and zone is None:
+            return await _send(request, pages.error(1001, host=host, ray=ray))
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            assert request.transport is not None  # noqa: S101  (a request that just came)
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if site is not None:
+            return await site.handle(request)
+        assert zone is not None  # noqa: S101  (narrowing)
+        exchange = Exchange(
+            request=request,
+            zone=zone,
+            host=host,
+            visitor=request.remote or "127.0.0.1",
+            scheme="https",
+            ray=ray,
+            body=request.content.iter_any() if request.body_exists else None,
+        )
+        result = await self._pipeline(exchange)
+        return await _send(request, result) if isinstance(result, Reply) else result.response
+
+
+def _host(request: web.BaseRequest) -> str:
+    name = request.headers.get("Host", "").strip().lower()
+    return name.rpartition(":")[0].rstrip(".") if ":" in name else name.rstrip(".")
+
+
+async def _send(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+    """Send a reply; one that breaks off on the way breaks the connection, so that it shows."""
+    try:
+        if isinstance(reply.body, bytes):
+            return web.Response(
+                status=reply.status, reason=reply.reason, headers=reply.headers, body=reply.body
+            )
+        response = web.StreamResponse(
+            status=reply.status, reason=reply.reason, headers=reply.headers
+        )
+        await response.prepare(request)
+        try:
+            async for piece in reply.body:
+                await response.write(piece)
+        except Exception as error:
+            note(logging.WARNING, "reply broke off", reason=error)
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+    finally:
+        if reply.finish is not None:
+            reply.finish()
+
+
+def _server_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _load(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    """Load a certificate and key given as text; the library reads files only."""
+    with tempfile.TemporaryDirectory() as folder:
+        chain = Path(folder) / "chain.pem"
+        chain.touch(mode=0o600)
+        chain.write_text(certificate + key)
+        context.load_cert_chain(chain)
