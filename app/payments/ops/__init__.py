@@ -8,30 +8,9 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from payments.ops import health, metrics
-from payments.ops.boundary import ErrorBoundary
-from payments.ops.health import Health
-from payments.ops.schema_state import SchemaState
-from payments.resources import Resources
-
 
 def install(app: FastAPI) -> None:
     """Plug health and errors into the application."""
-    resources: Resources = app.state.resources
-    schema = SchemaState()
+    from payments.ops.plug import plug  # here: logs and metrics are used by what plug needs
 
-    async def database() -> None:
-        async with resources.database.transaction() as session:
-            await schema.check(session)
-
-    async def cache() -> None:
-        await resources.cache.ping()
-
-    app.state.health = Health(
-        {"database": database, "cache": cache},
-        release=resources.settings.release,
-        draining=lambda: app.state.drain.draining,
-    )
-    metrics.BUILD.labels(resources.settings.release).set(1)
-    app.include_router(health.router(app.state.health))
-    app.add_middleware(ErrorBoundary)
+    plug(app)

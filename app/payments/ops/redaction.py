@@ -30,7 +30,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     # Stripe's and its like: sk_live_…, rk_test_…, whsec_…; DigitalOcean's dop_v1_…
     (re.compile(r"\b(?:[sr]k_(?:live|test)_|whsec_|do[pors]_v1_)[A-Za-z0-9_+/=-]{4,}"), MARK),
     # the client's secret of an intent or a checkout: pi_…_secret_…
-    (re.compile(r"\b[a-z]+_[A-Za-z0-9]+_secret_[A-Za-z0-9]+"), MARK),
+    (re.compile(r"\b[a-z]+_[A-Za-z0-9_]+_secret_[A-Za-z0-9]+"), MARK),
     (re.compile(r"\b(?P<keep>Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{6,}", re.I), r"\g<keep> " + MARK),
     # JSON web tokens, in a query, a header or a text
     (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"), MARK),

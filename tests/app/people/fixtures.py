@@ -7,12 +7,16 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 from fastapi import FastAPI
+from pydantic import SecretStr
+from redis.asyncio import Redis
 
+from payments import cache
 from payments.app import create_app
 from payments.resources import Resources
+from payments.settings import CacheSettings
 from tests.app.people.site import Browser, browser_on
 
-__all__ = ["browser", "clock", "site"]
+__all__ = ["browser", "clock", "site", "valkey"]
 
 
 class Clock:
@@ -26,6 +30,15 @@ class Clock:
 
     def move(self, seconds: float) -> None:
         self.moved += seconds
+
+
+@pytest_asyncio.fixture
+async def valkey(redis_url: str) -> AsyncIterator[Redis]:
+    """An empty cache, for what needs no database."""
+    made = cache.connect(CacheSettings(url=SecretStr(redis_url)))
+    await made.flushdb()
+    yield made
+    await made.aclose()
 
 
 @pytest_asyncio.fixture
