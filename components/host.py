@@ -44,7 +44,10 @@ class BackupPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class HostArgs:
-    """How many droplets, what they are, where they stand, who may log in."""
+    """How many droplets, what they are, where they stand, who may log in.
+
+    `after` is what must be there before a droplet, and therefore outlives it.
+    """
 
     count: int
     size: str
@@ -59,6 +62,7 @@ class HostArgs:
 
     public_keys: Sequence[str]
     ssh: Ssh
+    after: Sequence[pulumi.Resource] = ()
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -150,7 +154,9 @@ class Host(pulumi.ComponentResource):
                 weekday=policy.weekday if policy.plan == "weekly" else None,
             ),
             opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(delete="10m")
+                parent=self,
+                depends_on=list(args.after),
+                custom_timeouts=pulumi.CustomTimeouts(delete="10m"),
             ),
         )
 

@@ -7,8 +7,8 @@ run beside the gateway and dial out with the token; the zone and its rules.
 - The last ingress must be a catch-all without a hostname, or Cloudflare refuses the configuration.
 - The record is proxied, and a proxied record has `ttl=1` (automatic).
 - The token is an invoke and not an output of the tunnel; its result is marked secret here.
-- A tunnel with live connectors refuses to be deleted: what runs connectors depends on the token,
-  so they go first.
+- A tunnel with live connectors refuses to be deleted, and connectors go with their droplet: the
+  droplets are made after the tunnel, so that they are deleted before it.
 """
 
 from __future__ import annotations

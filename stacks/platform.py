@@ -1,6 +1,6 @@
 """The composition: the platform in the order in which it is built.
 
-network → data → hosts → the service's image → release → containers, and the way in beside them.
+network → data → the way in → hosts → the service's image → release → containers.
 """
 
 from __future__ import annotations
@@ -87,17 +87,6 @@ def build(stack: Stack, providers: Providers) -> Platform:
         ),
         clouds,
     )
-    host = _host(stack, network, ssh, clouds)
-    Project(
-        f"{name}-project",
-        ProjectArgs(
-            environment=_PROJECT_LABELS[settings.environment],
-            members=pulumi.Output.all(
-                host.urns, database.cloud_urn, cache.cloud_urn, storage.cloud_urn
-            ).apply(lambda urns: [*urns[0], *urns[1:]]),
-        ),
-        clouds,
-    )
     tunnel = Tunnel(
         f"{name}-tunnel",
         TunnelArgs(
@@ -105,6 +94,17 @@ def build(stack: Stack, providers: Providers) -> Platform:
             zone_id=settings.zone.id,
             hostname=settings.hostname,
             service=GATEWAY_URL,
+        ),
+        clouds,
+    )
+    host = _host(stack, network, tunnel, ssh, clouds)
+    Project(
+        f"{name}-project",
+        ProjectArgs(
+            environment=_PROJECT_LABELS[settings.environment],
+            members=pulumi.Output.all(
+                host.urns, database.cloud_urn, cache.cloud_urn, storage.cloud_urn
+            ).apply(lambda urns: [*urns[0], *urns[1:]]),
         ),
         clouds,
     )
@@ -176,7 +176,9 @@ def _cache(stack: Stack, network: Network, clouds: pulumi.ResourceOptions) -> Ca
     )
 
 
-def _host(stack: Stack, network: Network, ssh: Ssh, clouds: pulumi.ResourceOptions) -> Host:
+def _host(
+    stack: Stack, network: Network, tunnel: Tunnel, ssh: Ssh, clouds: pulumi.ResourceOptions
+) -> Host:
     wanted = stack.settings.host
     backups = wanted.backups
     return Host(
@@ -195,6 +197,7 @@ def _host(stack: Stack, network: Network, ssh: Ssh, clouds: pulumi.ResourceOptio
             firewall_id=network.firewall_id,
             public_keys=stack.settings.ssh.keys(),
             ssh=ssh,
+            after=[tunnel],
         ),
         clouds,
     )
