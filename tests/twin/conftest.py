@@ -115,14 +115,17 @@ class Engine:
         return self._change("destroy", "--yes", "--skip-preview")
 
     def state(self) -> str:
-        """The stack as it is exported, secrets encrypted."""
-        return self.run("stack", "export").stdout
+        """The stack as it lies on disk, secrets encrypted."""
+        return next(self.folder.glob("state/.pulumi/stacks/**/test.json")).read_text()
 
     def resources(self) -> dict[str, dict[str, Any]]:
-        """The stack's resources by name, secrets shown."""
+        """The stack's resources by name, as they lie on disk."""
+        return _by_name(json.loads(self.state())["checkpoint"]["latest"])
+
+    def revealed(self) -> dict[str, dict[str, Any]]:
+        """The same with secrets shown (asks the engine)."""
         exported = json.loads(self.run("stack", "export", "--show-secrets").stdout)
-        found = exported["deployment"].get("resources", [])
-        return {entry["urn"].rsplit("::", 1)[1]: entry for entry in found}
+        return _by_name(exported["deployment"])
 
     def _change(self, *args: str) -> Outcome:
         log = self.folder / "events.json"
@@ -135,6 +138,10 @@ class Engine:
             if found and found["op"] not in ("same", "refresh"):
                 steps[found["urn"].rsplit("::", 1)[1]] = found["op"]
         return Outcome(code=done.returncode, output=done.stdout + done.stderr, steps=steps)
+
+
+def _by_name(deployment: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {entry["urn"].rsplit("::", 1)[1]: entry for entry in deployment.get("resources", [])}
 
 
 StartEngine = Callable[..., Engine]

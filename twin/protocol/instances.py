@@ -69,11 +69,9 @@ def guarded(method: _F) -> _F:
 class Instances(provider_pb2_grpc.ResourceProviderServicer):
     """What concerns a provider instance, before any resource."""
 
-    def __init__(
-        self, package: Package, base: Context, table: schema.PackageSchema | None = None
-    ) -> None:
+    def __init__(self, package: Package, base: Context) -> None:
         self.package = package
-        self.schema = table or schema.load(package.name)
+        self.schema = package.schema or schema.load(package.name)
         self._base = base
         self._sessions = Sessions()
         self._resources = {resource.token: resource for resource in package.resources}

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 if TYPE_CHECKING:
+    from twin.protocol.schema import PackageSchema
     from twin.store import Store
     from twin.world import World
 
@@ -171,6 +172,8 @@ class Package:
     version: str
     resources: list[Resource] = field(default_factory=list)
     functions: list[Function] = field(default_factory=list)
+    schema: PackageSchema | None = None
+    """Its table; None for the one of its name in `twin/clouds/schemas`."""
 
     def check_config(self, account: Mapping[str, Any], config: Props) -> Iterable[Failure]:
         """Rules for the provider's own configuration (a token of the right shape, …)."""
