@@ -164,13 +164,25 @@ def _uv_sync(uv: str | Path, environment: Environment, settings: dict[str, str])
 
 
 def _uv(uv: str | Path, *arguments: str | Path, env: dict[str, str]) -> None:
-    process.run(
-        [uv, *arguments],
-        # uv brings its own certificate list unless told to use the machine's.
-        env={**os.environ, "UV_NATIVE_TLS": "1", "UV_SYSTEM_CERTS": "1", **env},
-        cwd=ROOT,
-        what="uv",
-    )
+    process.run([uv, *arguments], env={**uv_environment(), **env}, cwd=ROOT, what="uv")
+
+
+def uv_environment() -> dict[str, str]:
+    """The environment that uv needs to trust whom this machine trusts (it brings its own list)."""
+    return {**os.environ, "UV_NATIVE_TLS": "1", "UV_SYSTEM_CERTS": "1"}
+
+
+def uv_command(root: Path = ROOT) -> Path:
+    """The uv on PATH, else one that pip fetches, pinned, into a folder of its own."""
+    found = shutil.which("uv")
+    if found:
+        return Path(found)
+    own = Environment(name="uv", folder=root / ".venv-uv", lock=root / "tools" / "uv.lock")
+    uv = own.folder / "bin" / "uv"
+    if not uv.exists():
+        _make_empty(own)
+        _pip(own, "-r", own.lock)
+    return uv
 
 
 def pip_settings() -> dict[str, list[str]]:

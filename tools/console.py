@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +39,6 @@ class Ui:
         self.console = console or Console(highlight=False, soft_wrap=True)
         self.finished: list[Finished] = []
         self._log: Path | None = None
-        self._status: Status | None = None
-        self._lock = threading.RLock()
 
     def log_to(self, path: Path) -> None:
         """Keep everything that is shown (and what is only noted) in a file too."""
@@ -50,9 +48,8 @@ class Ui:
 
     def say(self, text: str, style: str = "") -> None:
         """A line that stays."""
-        with self._lock:
-            self.console.print(Text(text, style=style))
-            self.record(text)
+        self.console.print(Text(text, style=style))
+        self.record(text)
 
     def warn(self, text: str) -> None:
         """A line that stays and stands out."""
@@ -88,6 +85,7 @@ class Phase:
         self._title = title
         self._result = ""
         self._note = ""
+        self._describe: Callable[[], str] | None = None
         self._started = time.monotonic()
         self._shown = self._started
         self._stop = threading.Event()
@@ -98,6 +96,10 @@ class Phase:
         self._note = " ".join(text.split())[:200]
         if self._note:
             self._ui.record(f"{self._title}: {self._note}")
+
+    def watch(self, describe: Callable[[], str]) -> None:
+        """Ask `describe` what the phase is doing, again and again, from now on."""
+        self._describe = describe
 
     def say(self, text: str) -> None:
         """A line that stays, of this phase."""
@@ -133,6 +135,8 @@ class Phase:
         with self._ui.live(self._title) as status:
             while not self._stop.wait(0.2):
                 elapsed = time.monotonic() - self._started
+                if self._describe:
+                    self._note = self._describe()
                 if status:
                     width = max(20, self._ui.console.width - _TITLE_WIDTH - 14)
                     note = escape(self._note[:width])

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,17 @@ from tools.errors import ToolError
 from tools.process import is_running
 
 
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A lock that is ours: the descriptor that children may inherit, and what it says."""
+
+    descriptor: int
+    holder: dict[str, Any]
+
+
 @contextmanager
-def hold(path: Path, command: str) -> Iterator[int]:
-    """Hold the lock for a command; yields the descriptor that children may inherit.
+def hold(path: Path, command: str) -> Iterator[Held]:
+    """Hold the lock for a command; the engine inherits its descriptor.
 
     Raises ToolError that names the holder. A lock file that its holder removed is made anew.
     """
@@ -39,8 +48,9 @@ def hold(path: Path, command: str) -> Iterator[int]:
             break
         os.close(descriptor)  # the holder removed the folder between our open and our lock
     try:
-        note(descriptor, {"pid": os.getpid(), "command": command, "since": _now()})
-        yield descriptor
+        holder = {"pid": os.getpid(), "command": command, "since": _now()}
+        note(descriptor, holder)
+        yield Held(descriptor=descriptor, holder=holder)
     finally:
         os.close(descriptor)
 

@@ -85,6 +85,7 @@ class Home:
         self.state.mkdir(exist_ok=True)
         self.logs.mkdir(exist_ok=True)
         private_folder(self.run_dir)
+        (self.run_dir / "ssh").mkdir(mode=0o700, exist_ok=True)
 
     def remove(self) -> None:
         """Remove everything but the lock, which is its holder's to remove."""

@@ -64,6 +64,8 @@ def run(
     grace: float = _GRACE_SECONDS,
     finish_first: bool = False,
     pass_fds: Sequence[int] = (),
+    on_start: Callable[[int], None] | None = None,
+    on_interrupt: Callable[[], None] | None = None,
 ) -> Completed:
     """Run a program to its end.
 
@@ -71,6 +73,7 @@ def run(
     `on_line` sees every line of both streams as it comes. `what` names the step in the error that a
     non-zero exit raises when `check`. On Ctrl-C the child gets SIGINT and `grace` seconds; with
     `finish_first` the first Ctrl-C waits for it (a package manager must not be cut in the middle).
+    `on_start` gets its pid; `on_interrupt` is called when a Ctrl-C begins to stop it.
     Raises ToolError when the program is missing, fails, or takes longer than `timeout` seconds.
     """
     arguments = [os.fspath(part) for part in argv]
@@ -93,8 +96,10 @@ def run(
         _children.add(child)
     reader = _Reader(child, on_line)
     try:
+        if on_start:
+            on_start(child.pid)
         reader.start(stdin)
-        _wait(child, timeout, grace, finish_first)
+        _wait(child, timeout, 0.0 if finish_first else grace, on_interrupt)
     except subprocess.TimeoutExpired as error:
         raise ToolError(
             f"{what or arguments[0]} took longer than {timeout:.0f} s and was stopped.",
@@ -109,6 +114,32 @@ def run(
     if check and done.code != 0:
         raise failure(what or shlex.join(arguments[:3]), done)
     return done
+
+
+def run_through(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> int:
+    """Run a program that writes to our own output (a test run); returns its exit code."""
+    child = subprocess.Popen(
+        [os.fspath(part) for part in argv],
+        env=dict(env) if env is not None else None,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        text=True,
+    )
+    with _children_lock:
+        _children.add(child)
+    try:
+        _wait(child, None, _GRACE_SECONDS, None)
+    finally:
+        stop(child, grace=2.0)
+        with _children_lock:
+            _children.discard(child)
+    return child.returncode
 
 
 def failure(what: str, done: Completed) -> ToolError:
@@ -244,22 +275,28 @@ class _Reader:
 
 
 def _wait(
-    child: subprocess.Popen[str], timeout: float | None, grace: float, finish_first: bool
+    child: subprocess.Popen[str],
+    timeout: float | None,
+    grace: float,
+    on_interrupt: Callable[[], None] | None,
 ) -> None:
+    """Wait for a child; on Ctrl-C stop it gently, on the next at once. No grace: let it finish."""
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         _poll(child, deadline)
     except KeyboardInterrupt:
-        if finish_first:
+        if on_interrupt:
+            on_interrupt()
+        if not grace:
             _poll(child, deadline)
-        else:
+            raise
+        _signal(child, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            _poll(child, time.monotonic() + grace)
+        if child.poll() is None:
             _signal(child, signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-                _poll(child, time.monotonic() + grace)
-            if child.poll() is None:
-                _signal(child, signal.SIGINT)  # a second Ctrl-C, or the grace is over: at once
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    _poll(child, time.monotonic() + _GRACE_SECONDS)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                _poll(child, time.monotonic() + _GRACE_SECONDS)
         raise
 
 

@@ -7,6 +7,7 @@ stand-in has the label `payments.stand-in`; `docker rmi` it to have the registry
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -182,6 +183,18 @@ def _failed(tag: str, lines: list[str]) -> ToolError:
         known[1] if known else "",
         tail(text, 8),
     )
+
+
+def remove_ours(client: Any) -> list[str]:
+    """Remove the stand-ins and the twin's images; returns the tags that went."""
+    removed = []
+    for label in (LABEL, "payments.twin.image", "payments.twin.connector"):
+        for image in client.images.list(filters={"label": label}):
+            for tag in image.tags:
+                with contextlib.suppress(APIError):  # in use, or a base of something else
+                    client.images.remove(tag)
+                    removed.append(tag)
+    return removed
 
 
 def _asked_lately() -> str:

@@ -1,0 +1,57 @@
+"""What `make up` shows at its end, and `make status` again: where to click and what to try."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+from tools.console import Ui
+from tools.events import Follower
+from tools.paths import Home
+from tools.runner import Runner
+from tools.twin import Twin
+
+# The gateway simulator's cards: Stripe's published test numbers.
+CARDS = (
+    ("4242 4242 4242 4242", "pays"),
+    ("4000 0000 0000 0002", "is declined"),
+    ("4000 0000 0000 9995", "is declined: insufficient funds"),
+)
+
+
+def show_result(
+    ui: Ui, home: Home, runner: Runner, running: Twin, changes: Follower, seconds: float
+) -> None:
+    """The table at the end of `make up`."""
+    outputs = runner.state.outputs() or changes.outputs
+    url = str(outputs.get("url", ""))
+    port = running.about["https_port"]
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("Platform", url)
+    table.add_row("Twin", f"https://twin.localhost:{port}  what is deployed, payments, webhooks")
+    table.add_row("Log in", "register with any e-mail address and a password of 12 characters")
+    table.add_row("Pay", "any future date, any CVC, with the card")
+    for number, does in CARDS:
+        table.add_row("", f"{number}  {does}")
+    ssh = outputs.get("ssh")
+    if isinstance(ssh, str):
+        table.add_row("Droplet", ssh)
+    table.add_row("Logs", f"make logs    ({home.logs})")
+    table.add_row("Certificate", f"the browser warns once; or import {home.path / 'ca.pem'}")
+    table.add_row("Next", "make status, make open, make up (again), make down")
+    ui.say("")
+    changed = changes.summary() if changes.changed() else "no changes"
+    ui.say(f"Up in {seconds:.0f} s: {changed}.", style="bold green")
+    ui.console.print(table)
+    for note in machine_notes(running):
+        ui.warn(note)
+
+
+def machine_notes(running: Twin) -> list[str]:
+    """Where the twin differs from the real clouds on this machine."""
+    found: Any = running.status().get("machines", {})
+    notes = found.get("notes", []) if isinstance(found, dict) else []
+    return [str(note) for note in notes]

@@ -1,0 +1,230 @@
+"""What an instance is made of before anything runs: accounts, keys, its effective stack file.
+
+Everything random is made once and kept, so that a second `make up` changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tools import stackfile
+from tools.passphrase import Crypter
+from tools.paths import ROOT, STACK, Home, write_private
+
+DEFAULT_PORT = 8443
+STRIPE_API = "api.stripe.test"
+REGISTRY = "registry.twin.test:5000"
+Json = dict[str, Any]
+
+
+def settings(home: Home) -> Json:
+    """What was chosen for this instance and is remembered: its port."""
+    try:
+        found = json.loads((home.path / "settings.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def save_settings(home: Home, values: Json) -> None:
+    """Remember them."""
+    write_private(home.path / "settings.json", json.dumps(values))
+
+
+def passphrase_file(home: Home) -> Path:
+    """The passphrase of the instance's encrypted values, made once."""
+    path = home.path / "passphrase"
+    if not path.exists():
+        write_private(path, secrets.token_urlsafe(24))
+    return path
+
+
+def prepare_ssh(home: Home) -> None:
+    """The key that the droplets admit, and the client's configuration; made once."""
+    folder = home.path / "ssh"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    private, public = folder / "id_ed25519", folder / "id_ed25519.pub"
+    if not private.exists() or not public.exists():
+        key = Ed25519PrivateKey.generate()
+        openssh = serialization.PublicFormat.OpenSSH
+        line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, openssh).decode()
+        write_private(public, f"{line} {home.instance}\n")
+        write_private(
+            private,
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.OpenSSH,
+                serialization.NoEncryption(),
+            ).decode(),
+        )
+    write_private(folder / "config", ssh_config(home))
+
+
+def ssh_config(home: Home) -> str:
+    """How `ssh -F` reaches this instance's droplets, and nothing else of the person's settings."""
+    folder = home.path / "ssh"
+    return f"""Host *
+  User deploy
+  IdentityFile "{folder}/id_ed25519"
+  IdentitiesOnly yes
+  UserKnownHostsFile "{folder}/known_hosts"
+  GlobalKnownHostsFile /dev/null
+  StrictHostKeyChecking accept-new
+  ConnectTimeout 10
+  ServerAliveInterval 5
+  ServerAliveCountMax 3
+  BatchMode yes
+  LogLevel ERROR
+  ControlMaster auto
+  ControlPath {home.run_dir}/ssh/%C
+  ControlPersist 20
+"""
+
+
+def account(home: Home, config: Mapping[str, Any], port: int) -> Json:
+    """The accounts as they stand before the program runs; keys are made once and kept."""
+    kept: Json = {}
+    path = home.path / "account.json"
+    if path.exists():
+        kept = json.loads(path.read_text())
+    ocean = kept.get("digitalocean") or {
+        "token": "dop_v1_" + secrets.token_hex(32),
+        "spaces_access_id": "DO00" + _letters(16, string.ascii_uppercase + string.digits),
+        "spaces_secret_key": secrets.token_urlsafe(33)[:43],
+    }
+    stripe = kept.get("stripe") or {
+        "secret_key": "sk_test_" + _letters(24),
+        "webhook_endpoints": [{"secret": "whsec_" + _letters(32)}],
+    }
+    flare = kept.get("cloudflare") or {"api_token": _letters(40)}
+    return describe_account(
+        config,
+        port,
+        digitalocean=ocean,
+        api_token=flare["api_token"],
+        stripe_key=stripe["secret_key"],
+        webhook_secret=stripe["webhook_endpoints"][0]["secret"],
+    )
+
+
+def describe_account(
+    config: Mapping[str, Any],
+    port: int,
+    *,
+    digitalocean: Json,
+    api_token: str,
+    stripe_key: str,
+    webhook_secret: str,
+) -> Json:
+    """account.json's content: the stack's own zone and host name, with these credentials."""
+    zone = config.get("payments:zone") or {}
+    owner = zone.get("account-id", "")
+    suffix = "" if port == 443 else f":{port}"
+    url = f"https://{config.get('payments:hostname', '')}{suffix}/webhooks/stripe"
+    return {
+        "digitalocean": digitalocean,
+        "cloudflare": {
+            "api_token": api_token,
+            "accounts": [{"id": owner, "name": "payments"}],
+            "zones": [
+                {
+                    "id": zone.get("id", ""),
+                    "name": zone.get("name", ""),
+                    "plan": zone.get("plan", "free"),
+                    "account_id": owner,
+                }
+            ],
+        },
+        "stripe": {
+            "secret_key": stripe_key,
+            "webhook_endpoints": [{"url": url, "secret": webhook_secret}],
+        },
+    }
+
+
+def write_account(home: Home, content: Json) -> bool:
+    """Write account.json; True when it changed (a running twin has to be started anew then)."""
+    path = home.path / "account.json"
+    text = json.dumps(content, indent=1, sort_keys=True)
+    if path.exists() and path.read_text() == text:
+        return False
+    write_private(path, text)
+    return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where an instance stands: the edge's port and the VPC's range.
+
+    `gateway` is the address from which this machine reaches droplets, `push_server` where it
+    pushes images for them.
+    """
+
+    port: int
+    cidr: str
+    gateway: str
+    push_server: str
+
+
+def write_stack(home: Home, accounts: Json, place: Place) -> None:
+    """The local stack's effective file: the project's values, this instance's place and secrets."""
+    file = stackfile.load(ROOT, STACK)
+    overrides = local_overrides(home, file.config, place)
+    config = stackfile.merged(file.config, overrides)
+    crypter = _crypter(home)
+    secret = {
+        "digitalocean:token": accounts["digitalocean"]["token"],
+        "digitalocean:spacesAccessId": accounts["digitalocean"]["spaces_access_id"],
+        "digitalocean:spacesSecretKey": accounts["digitalocean"]["spaces_secret_key"],
+        "cloudflare:apiToken": accounts["cloudflare"]["api_token"],
+        "payments:stripe-secret-key": accounts["stripe"]["secret_key"],
+        "payments:stripe-webhook-secrets": accounts["stripe"]["webhook_endpoints"][0]["secret"],
+    }
+    config = stackfile.with_secrets(config, secret, crypter)
+    stackfile.write(home.path, STACK, stackfile.StackFile(config=config, salt=crypter.salt_line))
+    stackfile.write_project(home.path, ROOT, ROOT / ".venv")
+
+
+def local_overrides(home: Home, config: Mapping[str, Any], place: Place) -> Json:
+    """What the local stack's file cannot know: this instance's files and addresses."""
+    overrides: Json = {
+        "payments:https-port": place.port,
+        "payments:network": {"cidr": place.cidr},
+        "payments:ssh": {
+            "public-key-file": str(home.path / "ssh" / "id_ed25519.pub"),
+            "config-file": str(home.path / "ssh" / "config"),
+            "allow-from": [f"{place.gateway}/32"],
+        },
+        "payments:gateways": {
+            "stripe": {
+                "api-base": f"https://{STRIPE_API}",
+                "ca-file": str(home.path / "ca.pem"),
+            }
+        },
+    }
+    if "image" not in (config.get("payments:app") or {}):
+        registry = {"server": REGISTRY, "push-server": place.push_server}
+        overrides["payments:app"] = {"registry": registry}
+    return overrides
+
+
+def _crypter(home: Home) -> Crypter:
+    passphrase = passphrase_file(home).read_text()
+    if (home.path / f"Pulumi.{STACK}.yaml").exists():
+        salt = stackfile.load(home.path, STACK).salt
+        if salt:
+            return Crypter(salt, passphrase)
+    return Crypter.new(passphrase)
+
+
+def _letters(count: int, alphabet: str = string.ascii_letters + string.digits) -> str:
+    return "".join(secrets.choice(alphabet) for _ in range(count))
