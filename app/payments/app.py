@@ -23,7 +23,14 @@ from payments.resources import Resources
 
 log = get_logger(__name__)
 
-FEATURES: tuple[str, ...] = ("payments.ops", "payments.people", "payments.pages")
+FEATURES: tuple[str, ...] = (
+    "payments.ops",
+    "payments.people",
+    "payments.ledger",
+    "payments.orders",
+    "payments.inbox",
+    "payments.pages",
+)
 
 API_DESCRIPTION = """
 Amounts are integers in the currency's minor unit (`1999` EUR is 19.99 €; JPY has none; KWD has

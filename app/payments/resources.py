@@ -8,6 +8,8 @@ from redis.asyncio import Redis
 
 from payments import cache
 from payments.db import Database
+from payments.gateways import registry
+from payments.gateways.registry import Gateways
 from payments.settings import ServiceSettings
 
 
@@ -18,9 +20,11 @@ class Resources:
     settings: ServiceSettings
     database: Database
     cache: Redis
+    gateways: Gateways
 
     async def close(self) -> None:
         """Close every connection."""
+        await self.gateways.close()
         await self.cache.aclose()
         await self.database.close()
 
@@ -31,4 +35,5 @@ def build(settings: ServiceSettings, *, name: str, pool_size: int = 10) -> Resou
         settings=settings,
         database=Database(settings.database, name=name, pool_size=pool_size),
         cache=cache.connect(settings.cache),
+        gateways=registry.build(settings),
     )

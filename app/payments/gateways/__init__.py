@@ -1,0 +1,1 @@
+"""The gateways that take money for us, behind one protocol."""

@@ -1,0 +1,176 @@
+"""What every gateway is to the rest of the service.
+
+A gateway's answer to a call is one of three: it did it, it refuses, or nobody knows. The third is
+the dangerous one: the call may have taken effect. Whoever calls has therefore committed what it is
+about to ask, with the key it asks under, and repairs later by asking again under the same key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from payments.money import Money
+
+EventKind = Literal["paid", "processing", "failed", "expired", "refunded", "ignored"]
+
+
+class GatewayUnknownError(Exception):
+    """No answer, or one that leaves open whether the call took effect. Ask again, same key."""
+
+
+class GatewayRefusedError(Exception):
+    """The gateway refused, and nothing happened. `code` is the gateway's own, fit for a log."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class InvalidWebhookError(Exception):
+    """The delivery is not from the gateway, not fresh, or not an event. The text is for the log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckoutRequest:
+    """What is asked of a gateway for one payment; persisted before it is asked.
+
+    A repeated call must send exactly this: gateways refuse a known key with other parameters.
+    """
+
+    payment_id: UUID
+    order_id: UUID
+    key: str
+    description: str
+    money: Money
+    success_url: str
+    cancel_url: str
+    expires_at: datetime
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the form that is persisted."""
+        return {
+            "payment_id": str(self.payment_id),
+            "order_id": str(self.order_id),
+            "key": self.key,
+            "description": self.description,
+            "amount": self.money.amount,
+            "currency": self.money.currency,
+            "success_url": self.success_url,
+            "cancel_url": self.cancel_url,
+            "expires_at": int(self.expires_at.timestamp()),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> CheckoutRequest:
+        """Read what `as_json` wrote."""
+        return cls(
+            payment_id=UUID(value["payment_id"]),
+            order_id=UUID(value["order_id"]),
+            key=value["key"],
+            description=value["description"],
+            money=Money(value["amount"], value["currency"]),
+            success_url=value["success_url"],
+            cancel_url=value["cancel_url"],
+            expires_at=datetime.fromtimestamp(value["expires_at"], UTC),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkout:
+    """A payment page at the gateway: its id there, and where to send the customer."""
+
+    ref: str
+    url: str | None
+    payment_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayEvent:
+    """What a gateway tells us, in our words: only what we act on, nothing of the raw message.
+
+    `refunded` events carry in `money` all that was refunded so far, not the last refund.
+    """
+
+    gateway: str
+    account: str
+    key: str
+    type: str
+    kind: EventKind
+    created: datetime
+    payment_id: UUID | None = None
+    checkout_ref: str | None = None
+    payment_ref: str | None = None
+    money: Money | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the form that the inbox keeps."""
+        return {
+            "gateway": self.gateway,
+            "account": self.account,
+            "key": self.key,
+            "type": self.type,
+            "kind": self.kind,
+            "created": int(self.created.timestamp()),
+            "payment_id": str(self.payment_id) if self.payment_id else None,
+            "checkout_ref": self.checkout_ref,
+            "payment_ref": self.payment_ref,
+            "amount": self.money.amount if self.money else None,
+            "currency": self.money.currency if self.money else None,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> GatewayEvent:
+        """Read what `as_json` wrote."""
+        return cls(
+            gateway=value["gateway"],
+            account=value["account"],
+            key=value["key"],
+            type=value["type"],
+            kind=value["kind"],
+            created=datetime.fromtimestamp(value["created"], UTC),
+            payment_id=UUID(value["payment_id"]) if value["payment_id"] else None,
+            checkout_ref=value["checkout_ref"],
+            payment_ref=value["payment_ref"],
+            money=Money(value["amount"], value["currency"]) if value["currency"] else None,
+        )
+
+
+class Gateway(Protocol):
+    """One account at one gateway."""
+
+    @property
+    def name(self) -> str:
+        """The gateway: a short word, also in paths and metrics."""
+
+    @property
+    def account(self) -> str:
+        """Our account there: events of two accounts never mix."""
+
+    @property
+    def takes_webhooks(self) -> bool:
+        """Whether there is any secret to verify deliveries with; without one nothing is taken."""
+
+    async def create_checkout(self, request: CheckoutRequest) -> Checkout:
+        """Make the payment page, under `request.key`; asked again it returns the same page.
+
+        Raises `GatewayRefusedError` when there is none, `GatewayUnknownError` when nobody knows.
+        """
+
+    async def find_checkout(self, request: CheckoutRequest) -> Checkout | None:
+        """Look for a page made under `request`, when its key is too old to ask again."""
+
+    async def ask(self, checkout_ref: str) -> GatewayEvent | None:
+        """Ask what became of a page; None while nothing did. Raises as `create_checkout`."""
+
+    def read_webhook(self, body: bytes, headers: Mapping[str, str], now: datetime) -> GatewayEvent:
+        """Verify a delivery's bytes and read them. Raises `InvalidWebhookError`."""
+
+    async def ping(self) -> None:
+        """Raise when the gateway does not answer."""
+
+    async def close(self) -> None:
+        """Close connections."""

@@ -1,0 +1,194 @@
+"""Stripe: Checkout Sessions, and the events that say what became of them.
+
+The official client is used with its retries off: a repetition is ours to decide, under a key that
+is in our database. docs.stripe.com/api/idempotent_requests: a key is kept for 24 h at least.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+import stripe
+from stripe import HTTPXClient, StripeClient
+
+from payments import money
+from payments.gateways import stripe_events
+from payments.gateways.protocol import (
+    Checkout,
+    CheckoutRequest,
+    GatewayEvent,
+    GatewayRefusedError,
+    GatewayUnknownError,
+)
+from payments.settings import StripeSettings
+from payments.trust import context_with_extra
+
+if TYPE_CHECKING:
+    from stripe.params.checkout import SessionCreateParams
+
+NAME: Final = "stripe"
+
+CONNECT_TIMEOUT_SECONDS: Final = 3.0
+CALL_TIMEOUT_SECONDS: Final = 12.0
+MAX_PAGES: Final = 20
+
+stripe.enable_telemetry = False  # no timings of our calls to third parties
+# The client logs what it sends and gets; our own lines say what is needed.
+logging.getLogger("stripe").setLevel(logging.WARNING)
+
+
+class StripeGateway:
+    """One Stripe account."""
+
+    name = NAME
+
+    def __init__(self, settings: StripeSettings, *, gateway_ca: str | None) -> None:
+        if settings.secret_key is None:
+            raise ValueError("there is no Stripe key")
+        self.account = settings.account
+        self._secrets = [secret.get_secret_value() for secret in settings.webhook_secrets]
+        key = settings.secret_key.get_secret_value()
+        self._live = "_live_" in key
+        self._http = _Transport(gateway_ca)
+        addresses: Any = {"api": settings.api_base} if settings.api_base else {}
+        self._client = StripeClient(
+            key, http_client=self._http, base_addresses=addresses, max_network_retries=0
+        )
+
+    @property
+    def takes_webhooks(self) -> bool:
+        """Whether deliveries can be verified."""
+        return bool(self._secrets)
+
+    async def create_checkout(self, request: CheckoutRequest) -> Checkout:
+        """Create the Checkout Session of a payment."""
+        async with _outcome():
+            session = await self._client.v1.checkout.sessions.create_async(
+                _parameters(request), {"idempotency_key": request.key}
+            )
+        return _checkout(session)
+
+    async def find_checkout(self, request: CheckoutRequest) -> Checkout | None:
+        """Look through the sessions of the time in question for the payment's own."""
+        # A session lives at most 24 h, so it was made within the day before it expires.
+        since = int((request.expires_at - timedelta(hours=25)).timestamp())
+        async with _outcome():
+            found = await self._client.v1.checkout.sessions.list_async(
+                {
+                    "created": {"gte": since, "lte": int(request.expires_at.timestamp())},
+                    "limit": 100,
+                }
+            )
+            seen = 0
+            async for session in found.auto_paging_iter():
+                if session.client_reference_id == str(request.payment_id):
+                    return _checkout(session)
+                seen += 1
+                if seen >= MAX_PAGES * 100:
+                    raise GatewayUnknownError("too many sessions to look through")
+        return None
+
+    async def ask(self, checkout_ref: str) -> GatewayEvent | None:
+        """Retrieve a session and say what it says as an event."""
+        async with _outcome():
+            session = await self._client.v1.checkout.sessions.retrieve_async(checkout_ref)
+        return stripe_events.from_session(session.to_dict(), account=self.account)
+
+    def read_webhook(self, body: bytes, headers: Mapping[str, str], now: datetime) -> GatewayEvent:
+        """Verify a delivery against every active secret and read it."""
+        return stripe_events.read(
+            body,
+            headers.get("stripe-signature"),
+            secrets=self._secrets,
+            now=now,
+            account=self.account,
+            live=self._live,
+        )
+
+    async def ping(self) -> None:
+        """Ask for the balance: the cheapest call that proves key and connection."""
+        async with _outcome():
+            await self._client.v1.balance.retrieve_async()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+
+class _Transport(HTTPXClient):
+    """The SDK's httpx transport, with our authority and our time limits."""
+
+    def __init__(self, gateway_ca: str | None) -> None:
+        super().__init__(
+            timeout=httpx.Timeout(CALL_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
+        )
+        # The SDK only offers its own bundle or no verification at all; nothing is connected yet.
+        self._client_async = httpx.AsyncClient(verify=context_with_extra(gateway_ca))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client_async.aclose()
+
+
+def _parameters(request: CheckoutRequest) -> SessionCreateParams:
+    ids = {"order_id": str(request.order_id), "payment_id": str(request.payment_id)}
+    return {
+        "mode": "payment",
+        "client_reference_id": str(request.payment_id),
+        "metadata": ids,
+        # On the intent too, and so on its charges: their events must find the payment.
+        "payment_intent_data": {"metadata": ids},
+        "line_items": [
+            {
+                "quantity": 1,
+                "price_data": {
+                    "currency": request.money.currency.lower(),
+                    "unit_amount": money.STRIPE.write(request.money),
+                    "product_data": {"name": request.description},
+                },
+            }
+        ],
+        "success_url": request.success_url,
+        "cancel_url": request.cancel_url,
+        "expires_at": int(request.expires_at.timestamp()),
+    }
+
+
+def _checkout(session: stripe.checkout.Session) -> Checkout:
+    intent = session.payment_intent
+    return Checkout(
+        ref=session.id,
+        url=session.url,
+        payment_ref=intent if isinstance(intent, str) or intent is None else intent.id,
+    )
+
+
+@asynccontextmanager
+async def _outcome() -> AsyncIterator[None]:
+    """Sort the SDK's errors into refused (nothing happened) and unknown."""
+    try:
+        yield
+    except stripe.APIConnectionError as error:
+        raise GatewayUnknownError("no answer") from error
+    except stripe.RateLimitError as error:
+        raise GatewayUnknownError("too many requests") from error
+    except (
+        stripe.InvalidRequestError,
+        stripe.AuthenticationError,
+        stripe.PermissionError,
+    ) as error:
+        if error.http_status == 409:  # the same key is being worked on elsewhere
+            raise GatewayUnknownError("the key is in use") from error
+        raise GatewayRefusedError(error.code or type(error).__name__) from error
+    except stripe.IdempotencyError as error:
+        # Either the key is being worked on (409), or it came with other parameters (400), which
+        # means that something exists under it that we do not know.
+        raise GatewayUnknownError("the key is in use") from error
+    except stripe.StripeError as error:
+        # 5xx: it may have taken effect before it failed.
+        raise GatewayUnknownError(f"status {error.http_status}") from error

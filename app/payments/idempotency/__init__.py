@@ -1,0 +1,1 @@
+"""Idempotency keys: the same POST, however often it is sent, happens once and answers the same."""

@@ -1,0 +1,44 @@
+"""Where gateways deliver."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from payments.db import RequestSession
+from payments.errors import BadRequestError, NotFoundError
+from payments.gateways.protocol import InvalidWebhookError
+from payments.inbox import service
+from payments.ops.logs import get_logger
+from payments.resources import Resources
+
+log = get_logger(__name__)
+
+router = APIRouter(include_in_schema=False)
+
+
+class BadSignatureError(BadRequestError):
+    """The delivery was not made by the gateway, or not now. The answer does not say which."""
+
+    code, title = "invalid_webhook", "This delivery is refused."
+
+
+@router.post("/webhooks/{gateway_name}")
+async def deliver(gateway_name: str, request: Request, session: RequestSession) -> JSONResponse:
+    """Take one delivery. 200 only after it is kept: else the gateway delivers again.
+
+    The body is verified as the bytes that came; it is parsed only afterwards.
+    """
+    resources: Resources = request.app.state.resources
+    gateway = resources.gateways.get(gateway_name)
+    if gateway is None or not gateway.takes_webhooks:
+        raise NotFoundError
+    body = await request.body()
+    try:
+        event = gateway.read_webhook(body, request.headers, datetime.now(UTC))
+    except InvalidWebhookError as error:
+        log.warning("webhook.refused", provider=gateway_name, reason=str(error), size=len(body))
+        raise BadSignatureError from None
+    return JSONResponse({"status": await service.receive(session, event)})

@@ -1,0 +1,44 @@
+"""Enqueueing a job inside the transaction that makes it necessary.
+
+A job written to another system after the commit can be lost between the two; before it, it can run
+for something that was rolled back. Here the job is a row like any other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+QUEUE: Final = "payments"
+
+PROCESS_EVENT: Final = "inbox.process"
+REPAIR_PAYMENT: Final = "orders.repair"
+
+_DEFER: Final = text(
+    "SELECT payments.procrastinate_defer_jobs_v1(ARRAY[ROW(:queue, :task, 0, CAST(:lock AS text),"
+    " NULL, CAST(:args AS jsonb), CAST(:at AS timestamptz))"
+    "::payments.procrastinate_job_to_defer_v1])"
+)
+
+
+async def enqueue(
+    session: AsyncSession,
+    task: str,
+    args: Mapping[str, Any],
+    *,
+    at: datetime | None = None,
+    lock: str | None = None,
+) -> None:
+    """Enqueue `task`; it exists once the transaction commits. Jobs with one `lock` never overlap.
+
+    A job says what to look at, never what to do: it may run twice, or after somebody else did it.
+    """
+    await session.execute(
+        _DEFER,
+        {"queue": QUEUE, "task": task, "lock": lock, "args": json.dumps(dict(args)), "at": at},
+    )

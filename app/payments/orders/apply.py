@@ -1,0 +1,186 @@
+"""What an event does to a payment, its order and the books. One place, whoever brings the event.
+
+Locks, in this order: the event's row, the payment, its order, the ledger's accounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
+from uuid import UUID
+
+from sqlalchemy import or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from payments.gateways.protocol import GatewayEvent
+from payments.ledger import service as ledger
+from payments.money import Money
+from payments.ops import metrics
+from payments.ops.logs import get_logger
+from payments.orders import postings
+from payments.orders.models import Order, Payment
+from payments.orders.status import TAKEN, advance
+
+log = get_logger(__name__)
+
+State = Literal["applied", "refused", "ignored", "parked", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an event, and why."""
+
+    state: State
+    reason: str | None = None
+    payment_id: UUID | None = None
+
+
+async def apply(session: AsyncSession, event: GatewayEvent) -> Outcome:
+    """Apply an event in the caller's transaction.
+
+    Applied again, it changes nothing more; whatever the order of events, the end is the same.
+    """
+    if event.kind == "ignored":
+        return Outcome("ignored", "no effect on a payment")
+    payment = await _find(session, event)
+    if payment is None:
+        return Outcome("parked", "no payment is known by these ids")
+    order = await session.scalar(
+        select(Order).where(Order.id == payment.order_id).with_for_update(key_share=True)
+    )
+    if order is None:
+        raise LookupError(f"payment {payment.id} has no order")
+    state, reason = await _HANDLERS[event.kind](session, order, payment, event)
+    if state == "applied":
+        metrics.PAYMENT_ATTEMPTS.labels(payment.gateway, "payment", event.kind).inc()
+    return Outcome(state, reason, payment.id)
+
+
+Result = tuple[State, str | None]
+
+
+async def _find(session: AsyncSession, event: GatewayEvent) -> Payment | None:
+    """Return the event's payment, locked: by our own id, else by the gateway's."""
+    here = (Payment.gateway == event.gateway, Payment.account == event.account)
+    if event.payment_id is not None:
+        match = Payment.id == event.payment_id
+    else:
+        refs = []
+        if event.checkout_ref is not None:
+            refs.append(Payment.checkout_ref == event.checkout_ref)
+        if event.payment_ref is not None:
+            refs.append(Payment.payment_ref == event.payment_ref)
+        if not refs:
+            return None
+        match = or_(*refs)
+    found: Payment | None = await session.scalar(
+        select(Payment).where(*here, match).with_for_update(key_share=True)
+    )
+    return found
+
+
+async def _on_paid(
+    session: AsyncSession, order: Order, payment: Payment, event: GatewayEvent
+) -> Result:
+    money = event.money
+    if money is None:
+        return "failed", "a payment without an amount"
+    if payment.status in TAKEN and _same_checkout(payment, event):
+        return "refused", "paid already"
+    if money != payment.money or not await advance(session, payment, "paid", cause=event.key):
+        return await _on_unexpected(session, order, payment, event, money)
+    payment.captured = payment.amount
+    _learn_refs(payment, event)
+    if await advance(session, order, "paid", cause=event.key):
+        order.paid_at = datetime.now(UTC)
+    await ledger.post(session, postings.captured(order, payment))
+    return "applied", None
+
+
+async def _on_unexpected(
+    session: AsyncSession, order: Order, payment: Payment, event: GatewayEvent, money: Money
+) -> Result:
+    """Book money that is not what was ordered (another amount, a second payment) as such."""
+    log.error(
+        "payment.unexpected",
+        payment_id=str(payment.id),
+        expected=str(payment.money),
+        received=str(money),
+        status=payment.status,
+    )
+    if payment.status not in TAKEN:
+        await advance(session, payment, "review", cause=event.key)
+        payment.last_error = f"received {money}, expected {payment.money}"
+        _learn_refs(payment, event)
+        await advance(session, order, "review", cause=event.key)
+    ref = event.checkout_ref or event.payment_ref or event.key
+    await ledger.post(session, [postings.unexpected(order, payment, money, ref=ref)])
+    return "applied", "not what was ordered: in suspense"
+
+
+async def _on_refunded(
+    session: AsyncSession, order: Order, payment: Payment, event: GatewayEvent
+) -> Result:
+    total = event.money
+    if payment.status == "review":
+        return "refused", "under review: a person books it"
+    if payment.status not in TAKEN:
+        return "parked", "refunded before it is known to be paid"
+    if total is None or total.currency != payment.currency or total.amount > payment.captured:
+        return "failed", "refunded more than was captured, or in another currency"
+    if total.amount <= payment.refunded:
+        return "refused", "a later refund is booked already"
+    await _book_refund(session, order, payment, total)
+    payment.refunded = total.amount
+    whole = total.amount == payment.captured
+    status = "refunded" if whole else "partially_refunded"
+    await advance(session, payment, status, cause=event.key)
+    await advance(session, order, status, cause=event.key)
+    return "applied", None
+
+
+async def _book_refund(session: AsyncSession, order: Order, payment: Payment, total: Money) -> None:
+    try:
+        async with session.begin_nested():
+            await ledger.post(session, [postings.refunded(order, payment, total)])
+    except ledger.InsufficientFundsError:
+        # The gateway has given back what the customer has spent meanwhile: they owe it to us.
+        owed = postings.refunded(order, payment, total, source="receivable")
+        await ledger.post(session, [owed])
+
+
+async def _on_attempt(
+    session: AsyncSession, order: Order, payment: Payment, event: GatewayEvent
+) -> Result:
+    """Note that the payment is under way, or that an attempt came to nothing."""
+    if not await advance(session, payment, event.kind, cause=event.key):
+        return "refused", f"the payment is {payment.status}"
+    _learn_refs(payment, event)
+    if event.kind in ("failed", "expired"):
+        await advance(session, order, event.kind, cause=event.key)
+    return "applied", None
+
+
+_HANDLERS: Final[
+    dict[str, Callable[[AsyncSession, Order, Payment, GatewayEvent], Awaitable[Result]]]
+] = {
+    "paid": _on_paid,
+    "refunded": _on_refunded,
+    "processing": _on_attempt,
+    "failed": _on_attempt,
+    "expired": _on_attempt,
+}
+
+
+def _same_checkout(payment: Payment, event: GatewayEvent) -> bool:
+    return event.checkout_ref is None or payment.checkout_ref in (None, event.checkout_ref)
+
+
+def _learn_refs(payment: Payment, event: GatewayEvent) -> None:
+    """Keep the gateway's ids: later events may name nothing else."""
+    payment.checkout_ref = payment.checkout_ref or event.checkout_ref
+    if payment.payment_ref is None or event.kind == "paid":
+        payment.payment_ref = event.payment_ref or payment.payment_ref
+    payment.updated_at = datetime.now(UTC)

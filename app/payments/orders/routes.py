@@ -1,0 +1,218 @@
+"""Orders over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from payments.db import RequestSession
+from payments.idempotency.http import idempotency_key, once
+from payments.idempotency.store import Answer, Reservation
+from payments.orders import service
+from payments.orders.catalogue import MAX_QUANTITY, PRODUCTS
+from payments.resources import Resources
+from payments.security import CurrentPrincipal
+
+router = APIRouter(prefix="/api/v1", tags=["orders"])
+
+CREATED_EXAMPLE: dict[str, JsonValue] = {
+    "id": "0b8ff4a2-6a55-4d0e-9a2c-1f6f1f4f7c11",
+    "sku": "coffee",
+    "description": "Coffee beans, 1 kg",
+    "quantity": 1,
+    "amount": 2490,
+    "currency": "EUR",
+    "refunded": 0,
+    "status": "pending",
+    "checkout_url": "https://checkout.stripe.com/c/pay/cs_test_a1b2c3",
+    "created_at": "2026-11-21T10:00:00Z",
+    "paid_at": None,
+}
+
+
+class NewOrder(BaseModel):
+    """What to order. The price is the catalogue's; there is no field for it."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"sku": "coffee", "currency": "EUR", "quantity": 1}]},
+    )
+
+    sku: Annotated[str, Field(min_length=1, max_length=40, description="from /api/v1/products")]
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217")]
+    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY, strict=True)] = 1
+
+
+class OrderOut(BaseModel):
+    """An order: amounts in minor units of its currency."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [CREATED_EXAMPLE]})
+
+    id: UUID
+    sku: str
+    description: str
+    quantity: int
+    amount: int
+    currency: str
+    refunded: int
+    status: Annotated[
+        str,
+        Field(
+            description="pending, failed (an attempt; it can be tried again), expired,"
+            " remote_failed (the gateway refused it), review (money came that does not fit; a"
+            " person looks), paid, partially_refunded, refunded"
+        ),
+    ]
+    checkout_url: Annotated[
+        str | None, Field(description="where to pay; null while or when there is nowhere")
+    ]
+    created_at: datetime
+    paid_at: datetime | None
+
+    @classmethod
+    def of(cls, view: service.OrderView) -> OrderOut:
+        """Return what is sent of an order."""
+        return cls(
+            id=view.id,
+            sku=view.sku,
+            description=view.description,
+            quantity=view.quantity,
+            amount=view.money.amount,
+            currency=view.money.currency,
+            refunded=view.refunded.amount,
+            status=view.status,
+            checkout_url=view.checkout_url,
+            created_at=view.created_at,
+            paid_at=view.paid_at,
+        )
+
+
+class OrderList(BaseModel):
+    """Orders, newest first."""
+
+    data: list[OrderOut]
+
+
+class ProductOut(BaseModel):
+    """Something to order, with its prices in minor units by currency."""
+
+    sku: str
+    name: str
+    description: str
+    prices: dict[str, int]
+
+
+class ProductList(BaseModel):
+    """The catalogue."""
+
+    data: list[ProductOut]
+
+
+@router.get("/products", summary="List what can be ordered")
+async def list_products() -> ProductList:
+    """List the catalogue."""
+    return ProductList(
+        data=[
+            ProductOut(
+                sku=product.sku,
+                name=product.name,
+                description=product.description,
+                prices=dict(product.prices),
+            )
+            for product in PRODUCTS.values()
+        ]
+    )
+
+
+@router.post(
+    "/orders",
+    summary="Place an order",
+    status_code=201,
+    response_model=OrderOut,
+    responses={
+        202: {
+            "model": OrderOut,
+            "description": "Placed, but the gateway has not answered yet: look again soon.",
+        },
+        409: {"description": "A request with this key is running, or its lease was lost."},
+        422: {"description": "Unknown product or price, or the key came with another body."},
+        502: {"description": "The gateway refused; the order is kept as `remote_failed`."},
+        503: {"description": "No gateway is configured."},
+    },
+)
+async def create_order(
+    request: Request,
+    principal: CurrentPrincipal,
+    payload: NewOrder,
+    key: Annotated[str, Depends(idempotency_key)],
+) -> Response:
+    """Place an order and get the address where it is paid.
+
+    Send the customer to `checkout_url`. The order is paid when its status says so, not when the
+    customer comes back.
+    """
+    resources: Resources = request.app.state.resources
+
+    async def run(reservation: Reservation) -> Answer:
+        answers: list[Answer] = []
+
+        async def finish(session: AsyncSession, view: service.OrderView) -> None:
+            answer = _answer(view)
+            await reservation.finish(session, answer)
+            answers.append(answer)
+
+        await service.place(
+            resources,
+            customer_id=principal.id,
+            request_key=reservation.request_key,
+            sku=payload.sku,
+            currency=payload.currency,
+            quantity=payload.quantity,
+            finish=finish,
+        )
+        return answers[0]
+
+    return await once(request, principal=principal, key=key, payload=payload, run=run)
+
+
+def _answer(view: service.OrderView) -> Answer:
+    if view.status == "remote_failed":
+        status = 502
+    elif view.checkout_url is None and view.status == "pending":
+        status = 202
+    else:
+        status = 201
+    return Answer(
+        status=status,
+        headers={"content-type": "application/json", "location": f"/api/v1/orders/{view.id}"},
+        body=OrderOut.of(view).model_dump_json().encode(),
+    )
+
+
+@router.get("/orders", summary="List your orders")
+async def list_orders(
+    principal: CurrentPrincipal,
+    session: RequestSession,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+) -> OrderList:
+    """List the caller's orders, newest first."""
+    views = await service.list_for(session, customer_id=principal.id, limit=limit)
+    return OrderList(data=[OrderOut.of(view) for view in views])
+
+
+@router.get(
+    "/orders/{order_id}",
+    summary="Look at an order",
+    responses={404: {"description": "There is none, or it is somebody else's."}},
+)
+async def get_order(
+    order_id: UUID, principal: CurrentPrincipal, session: RequestSession
+) -> OrderOut:
+    """Return one of the caller's orders."""
+    return OrderOut.of(await service.get(session, customer_id=principal.id, order_id=order_id))

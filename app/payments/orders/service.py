@@ -1,0 +1,297 @@
+"""Placing an order, and looking at orders.
+
+`place` in three steps, of which the middle one is not a transaction: commit what is about to be
+asked of the gateway, with the key; ask; commit the answer. Whatever dies in between, the order and
+the key are there, and `repair` asks again under the same key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from payments import jobs
+from payments.errors import NotFoundError
+from payments.gateways.protocol import (
+    Checkout,
+    CheckoutRequest,
+    Gateway,
+    GatewayRefusedError,
+    GatewayUnknownError,
+)
+from payments.idempotency.store import KeyReusedError
+from payments.inbox import waking
+from payments.money import Money
+from payments.ops import metrics
+from payments.orders import catalogue
+from payments.orders.models import Order, Payment
+from payments.orders.status import advance
+from payments.resources import Resources
+
+CHECKOUT_LIFETIME: Final = timedelta(hours=2)
+"""Stripe allows 30 minutes to 24 hours; shorter than its idempotency keys are kept (24 h)."""
+
+FIRST_CHECK: Final = timedelta(seconds=60)
+"""When repair looks at a payment that nobody has finished: after any request has ended."""
+
+PAYABLE: Final = frozenset({"open", "failed"})
+UNFINISHED: Final = frozenset({"intended", "unknown"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderView:
+    """An order as its customer sees it. `checkout_url` is set while it can be paid."""
+
+    id: UUID
+    sku: str
+    description: str
+    quantity: int
+    money: Money
+    refunded: Money
+    status: str
+    checkout_url: str | None
+    created_at: datetime
+    paid_at: datetime | None
+
+
+Finish = Callable[[AsyncSession, OrderView], Awaitable[None]]
+
+
+async def place(
+    resources: Resources,
+    *,
+    customer_id: UUID,
+    request_key: str,
+    sku: str,
+    currency: str,
+    quantity: int = 1,
+    finish: Finish | None = None,
+) -> OrderView:
+    """Place an order and make its payment page; the same `request_key` is the same order.
+
+    `checkout_url` is None while the gateway's answer is unknown (the order stays `pending` and is
+    repaired) and when it refused (`remote_failed`). `finish` runs in the last transaction.
+    Raises `UnknownProductError`, `UnknownPriceError`, `KeyReusedError`, `GatewayUnavailableError`.
+    """
+    product = catalogue.find(sku)
+    money = product.price(currency, quantity)
+    gateway = resources.gateways.choose()
+    async with resources.database.transaction() as session:
+        order = await _insert_order(session, customer_id, request_key, product, money, quantity)
+        payment = await _payment_of(session, order)
+        if payment is None:
+            payment = _intend(session, order, gateway, resources.settings.public_url)
+            await session.flush()
+            await jobs.enqueue(
+                session,
+                jobs.REPAIR_PAYMENT,
+                {"payment_id": str(payment.id)},
+                at=payment.next_check_at,
+            )
+    answer = await ask(gateway, payment) if payment.status in UNFINISHED else None
+    async with resources.database.transaction() as session:
+        order, payment = await locked(session, payment.id)
+        if answer is not None:
+            await record(session, order, payment, answer)
+        view = _view(order, payment)
+        if finish is not None:
+            await finish(session, view)
+    return view
+
+
+async def ask(
+    gateway: Gateway, payment: Payment
+) -> Checkout | GatewayRefusedError | GatewayUnknownError:
+    """Ask for the payment page, under the payment's own key. No transaction may be open."""
+    request = CheckoutRequest.from_json(payment.request)
+    with metrics.payment_attempt(gateway.name, "checkout") as attempt:
+        try:
+            checkout = await gateway.create_checkout(request)
+        except GatewayRefusedError as error:
+            attempt.outcome = "refused"
+            return error
+        except GatewayUnknownError as error:
+            attempt.outcome = "unknown"
+            return error
+        attempt.outcome = "succeeded"
+        return checkout
+
+
+async def record(
+    session: AsyncSession,
+    order: Order,
+    payment: Payment,
+    answer: Checkout | GatewayRefusedError | GatewayUnknownError,
+) -> None:
+    """Write down what the gateway answered, on locked rows.
+
+    An event may have come first: then the payment is further on, and only the ids are new.
+    """
+    payment.updated_at = datetime.now(UTC)
+    if isinstance(answer, Checkout):
+        payment.checkout_ref = payment.checkout_ref or answer.ref
+        payment.checkout_url = answer.url
+        payment.payment_ref = payment.payment_ref or answer.payment_ref
+        payment.last_error = None
+        if payment.status in UNFINISHED | {"remote_failed"}:
+            await advance(session, payment, "open", cause="checkout created")
+            if order.status == "remote_failed":
+                await advance(session, order, "pending", cause="checkout created")
+        await waking.wake(session, payment.gateway, (payment.checkout_ref, payment.payment_ref))
+        return
+    payment.last_error = str(answer)[:200]
+    if payment.status not in UNFINISHED:
+        return
+    if isinstance(answer, GatewayUnknownError):
+        await advance(session, payment, "unknown", cause="no answer from the gateway")
+    else:
+        await advance(session, payment, "remote_failed", cause="refused by the gateway")
+        payment.next_check_at = None
+        await advance(session, order, "remote_failed", cause="refused by the gateway")
+
+
+async def get(session: AsyncSession, *, customer_id: UUID, order_id: UUID) -> OrderView:
+    """Return one of the customer's orders; raises `NotFoundError`, also for somebody else's."""
+    row = (
+        await session.execute(
+            select(Order, Payment)
+            .join(Payment, Payment.order_id == Order.id)
+            .where(Order.id == order_id, Order.customer_id == customer_id)
+            .order_by(Payment.created_at.desc())
+            .limit(1)
+        )
+    ).first()
+    if row is None:
+        raise NotFoundError(f"There is no order {order_id}.")
+    return _view(*row)
+
+
+async def list_for(session: AsyncSession, *, customer_id: UUID, limit: int = 50) -> list[OrderView]:
+    """Return the customer's latest orders, newest first."""
+    rows = await session.execute(
+        select(Order, Payment)
+        .join(Payment, Payment.order_id == Order.id)
+        .where(Order.customer_id == customer_id)
+        .order_by(Order.created_at.desc(), Order.id)
+        .limit(limit)
+    )
+    return [_view(order, payment) for order, payment in rows]
+
+
+async def _insert_order(
+    session: AsyncSession,
+    customer_id: UUID,
+    request_key: str,
+    product: catalogue.Product,
+    money: Money,
+    quantity: int,
+) -> Order:
+    """Insert the order, or return the one that an earlier run of the same request made."""
+    name = product.name if quantity == 1 else f"{quantity} × {product.name}"  # noqa: RUF001
+    values = {
+        "customer_id": customer_id,
+        "sku": product.sku,
+        "quantity": quantity,
+        "currency": money.currency,
+        "amount": money.amount,
+    }
+    await session.execute(
+        insert(Order)
+        .values(
+            request_key=request_key,
+            description=name,
+            kind=product.kind,
+            merchant=product.merchant,
+            fee=product.fee(money),
+            **values,
+        )
+        .on_conflict_do_nothing(constraint="uq_orders_request_key")
+    )
+    order = (
+        await session.execute(
+            select(Order).where(Order.request_key == request_key).with_for_update(key_share=True)
+        )
+    ).scalar_one()
+    # Not the amount: the price may have changed since, and the first one was shown and counts.
+    if any(getattr(order, name) != values[name] for name in values.keys() - {"amount"}):
+        raise KeyReusedError
+    return order
+
+
+async def _payment_of(session: AsyncSession, order: Order) -> Payment | None:
+    found: Payment | None = await session.scalar(
+        select(Payment)
+        .where(Payment.order_id == order.id)
+        .order_by(Payment.created_at.desc())
+        .limit(1)
+    )
+    return found
+
+
+def _intend(session: AsyncSession, order: Order, gateway: Gateway, public_url: str) -> Payment:
+    """Write down what is about to be asked, and under which key."""
+    payment_id = uuid4()
+    now = datetime.now(UTC)
+    request = CheckoutRequest(
+        payment_id=payment_id,
+        order_id=order.id,
+        key=f"checkout-{payment_id}",
+        description=order.description,
+        money=order.money,
+        success_url=f"{public_url}/orders/{order.id}?returned=paid",
+        cancel_url=f"{public_url}/orders/{order.id}?returned=cancelled",
+        expires_at=now + CHECKOUT_LIFETIME,
+    )
+    payment = Payment(
+        id=payment_id,
+        order_id=order.id,
+        gateway=gateway.name,
+        account=gateway.account,
+        status="intended",
+        gateway_key=request.key,
+        request=request.as_json(),
+        currency=order.currency,
+        amount=order.amount,
+        expires_at=request.expires_at,
+        next_check_at=now + FIRST_CHECK,
+    )
+    session.add(payment)
+    return payment
+
+
+async def locked(session: AsyncSession, payment_id: UUID) -> tuple[Order, Payment]:
+    """Return a payment and its order, locked in the order in which everybody locks them."""
+    payment = (
+        await session.execute(
+            select(Payment).where(Payment.id == payment_id).with_for_update(key_share=True)
+        )
+    ).scalar_one()
+    order = (
+        await session.execute(
+            select(Order).where(Order.id == payment.order_id).with_for_update(key_share=True)
+        )
+    ).scalar_one()
+    return order, payment
+
+
+def _view(order: Order, payment: Payment) -> OrderView:
+    payable = payment.status in PAYABLE and payment.expires_at > datetime.now(UTC)
+    return OrderView(
+        id=order.id,
+        sku=order.sku,
+        description=order.description,
+        quantity=order.quantity,
+        money=order.money,
+        refunded=Money(payment.refunded, payment.currency),
+        status=order.status,
+        checkout_url=payment.checkout_url if payable else None,
+        created_at=order.created_at,
+        paid_at=order.paid_at,
+    )

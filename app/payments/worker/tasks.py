@@ -1,0 +1,91 @@
+"""The jobs. Each says what to look at; what is to be done is read from the database then.
+
+A job may run twice, and may find that somebody else did its work: both are fine. Sweeps by the
+clock find what no job points to any more (a job that failed, a worker that died).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+from procrastinate import App, BaseConnector, JobContext
+
+from payments import jobs
+from payments.idempotency import store as idempotency
+from payments.inbox import service as inbox
+from payments.ledger import service as ledger
+from payments.orders import repair
+from payments.resources import Resources
+from payments.worker import invariants
+
+BATCH: Final = 100
+FINISHED_JOBS_KEPT_HOURS: Final = 72
+
+
+def build(connector: BaseConnector, resources: Resources) -> App:
+    """Return the job runner's application with every task on it."""
+    app = App(connector=connector)
+
+    @app.task(name=jobs.PROCESS_EVENT, queue=jobs.QUEUE)
+    async def process_event(inbox_id: int) -> None:
+        await process(resources, inbox_id)
+
+    @app.task(name=jobs.REPAIR_PAYMENT, queue=jobs.QUEUE)
+    async def repair_payment(payment_id: str) -> None:
+        await repair.repair(resources, UUID(payment_id))
+
+    # Every 15 s: what is due and has no job of its own, or one that failed.
+    @app.periodic(cron="*/15 * * * * *", periodic_id="sweep")
+    @app.task(name="sweep", queue=jobs.QUEUE, queueing_lock="sweep", lock="sweep")
+    async def sweep_by_clock(timestamp: int) -> None:
+        await sweep(resources)
+
+    @app.periodic(cron="* * * * *", periodic_id="invariants")
+    @app.task(name="invariants", queue=jobs.QUEUE, queueing_lock="invariants", lock="invariants")
+    async def check_invariants(timestamp: int) -> None:
+        async with resources.database.transaction() as session:
+            await invariants.check(session)
+
+    @app.periodic(cron="*/5 * * * *", periodic_id="expire")
+    @app.task(name="expire", queue=jobs.QUEUE, queueing_lock="expire", lock="expire")
+    async def expire_by_clock(timestamp: int) -> None:
+        await expire(resources)
+
+    @app.periodic(cron="17 * * * *", periodic_id="forget")
+    @app.task(name="forget", queue=jobs.QUEUE, pass_context=True, lock="forget")
+    async def forget_finished(context: JobContext, timestamp: int) -> None:
+        await app.job_manager.delete_old_jobs(
+            nb_hours=FINISHED_JOBS_KEPT_HOURS, include_failed=True
+        )
+
+    return app
+
+
+async def process(resources: Resources, inbox_id: int) -> None:
+    """Try one event again."""
+    async with resources.database.transaction() as session:
+        await inbox.process(session, inbox_id)
+
+
+async def sweep(resources: Resources) -> None:
+    """Try everything that is due: events, then payments nobody knows the end of."""
+    async with resources.database.transaction() as session:
+        events = await inbox.due(session, most=BATCH)
+        payments = await repair.due(session, most=BATCH)
+    for inbox_id in events:
+        await process(resources, inbox_id)
+    for payment_id in payments:
+        await repair.repair(resources, payment_id)
+
+
+async def expire(resources: Resources) -> None:
+    """Free holds that ran out and forget keys whose time is over, in small transactions."""
+    freed = BATCH
+    while freed == BATCH:
+        async with resources.database.transaction() as session:
+            freed = await ledger.expire_holds(session, most=BATCH)
+    forgotten = BATCH
+    while forgotten == BATCH:
+        async with resources.database.transaction() as session:
+            forgotten = await idempotency.forget_expired(session, most=BATCH)
