@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -75,8 +76,7 @@ def test_a_second_up_and_a_refresh_change_nothing_and_destroy_leaves_nothing(
     assert second.steps == {}, second.output
     refreshed = engine.refresh("--expect-no-changes")
     assert refreshed.code == 0, refreshed.output
-    assert engine.up().steps == {}
-    made = {n: e.get("outputs", {}) for n, e in engine.resources().items()}
+    made = {n: e.get("outputs", {}) for n, e in engine.revealed().items()}
     assert made["host"]["ipv4Address"].startswith("203.0.113.")
     assert made["host"]["ipv4AddressPrivate"].startswith("10.20.")
     assert made["pool"]["port"] == 25061
@@ -86,3 +86,106 @@ def test_a_second_up_and_a_refresh_change_nothing_and_destroy_leaves_nothing(
         assert secret not in plain, "a database password must not be readable in the state"
     assert engine.destroy().code == 0
     assert paper_context.store.all() == [], "destroy must empty the account"
+
+
+REPLACEABLE = """
+    import pulumi, pulumi_digitalocean as do
+    opts = pulumi.ResourceOptions(provider=do.Provider("do", token="TOKEN",
+        spaces_access_id="SPACES_ID", spaces_secret_key="SPACES_SECRET"))
+    kept = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(protect=True))
+    V = VALUES
+    vpc = do.Vpc("vpc", region="fra1", ip_range=V["range"], name="net", opts=opts)
+    home = do.Vpc("home", region="fra1", ip_range="10.30.0.0/20", opts=opts)
+    do.Tag("tag", name=V["tag"], opts=opts)
+    for name, more in V["droplets"].items():
+        do.Droplet(name, **{"image": "debian-13-x64", "size": "s-2vcpu-4gb", "region": "fra1",
+            "vpc_uuid": home.id, "user_data": "#cloud-config", **more}, opts=opts)
+    for name, more in V["clusters"].items():
+        do.DatabaseCluster(name, **{"engine": "pg", "version": "16", "size": "db-s-1vcpu-2gb",
+            "region": "fra1", "node_count": 1, "private_network_uuid": home.id,
+            "maintenance_windows": [{"day": "sunday", "hour": "03:00"}], **more}, opts=kept)
+    pg = do.DatabaseCluster("pg", engine="pg", version="17", size="db-s-1vcpu-2gb", region="fra1",
+        node_count=1, private_network_uuid=home.id, opts=opts)
+    do.DatabaseDb("db", cluster_id=pg.id, name=V["db"], opts=opts)
+    do.DatabaseUser("user", cluster_id=pg.id, name=V["user"], opts=opts)
+    do.DatabaseConnectionPool("pool", cluster_id=pg.id, name="pool", db_name="defaultdb",
+        mode="transaction", size=V["pool"], opts=opts)
+    do.DatabaseReplica("replica", cluster_id=pg.id, name="copy", tags=V["tags"], opts=opts)
+    do.ReservedIp("address", region=V["region"], opts=opts)
+    do.SpacesBucket("bucket", region=V["region"], force_destroy=V["force"], opts=opts)
+    do.SpacesKey("key", name=V["key"], opts=opts)
+    do.Project("project", name=V["key"], opts=opts)
+"""
+BEFORE = {
+    "range": "10.20.0.0/20",
+    "tag": "a",
+    "droplets": {name: {} for name in ("image", "data", "agent", "six", "size", "tags")},
+    "clusters": {name: {} for name in ("engine", "version", "nodes", "window")},
+    "db": "one",
+    "user": "one",
+    "pool": 10,
+    "tags": ["a"],
+    "region": "fra1",
+    "force": False,
+    "key": "one",
+}
+AFTER = {
+    "range": "10.21.0.0/20",
+    "tag": "b",
+    "droplets": {
+        "image": {"image": "debian-12-x64"},
+        "data": {"user_data": "#cloud-config\\n"},
+        "agent": {"droplet_agent": False},
+        "six": {},
+        "size": {"size": "s-4vcpu-8gb"},
+        "tags": {"tags": ["a"], "backups": True},
+    },
+    "clusters": {
+        "engine": {"engine": "valkey", "version": "8"},
+        "version": {"version": "17"},
+        "nodes": {"node_count": 2, "size": "db-s-2vcpu-4gb"},
+        "window": {"maintenance_windows": [{"day": "sunday", "hour": "03:00:00"}]},
+    },
+    "db": "two",
+    "user": "two",
+    "pool": 11,
+    "tags": ["b"],
+    "region": "ams3",
+    "force": True,
+    "key": "two",
+}
+REPLACED_FIRST_DELETED = {"vpc", "tag", "db", "user", "pool", "replica"}
+"""Those with a name of their own: the provider asks for the old one to go first, so that the last
+step of each is the creation."""
+REPLACED = {"image", "data", "agent", "six", "address", "bucket"}
+UPDATED = {"size", "tags", "version", "nodes", "key", "project"}
+
+
+def _values(values: dict[str, Any], **droplets: Any) -> str:
+    merged = {**values, "droplets": {**values["droplets"], **droplets}}
+    text = REPLACEABLE.replace("VALUES", repr(merged)).replace("TOKEN", DO_TOKEN)
+    return text.replace("SPACES_ID", SPACES_ID).replace("SPACES_SECRET", SPACES_SECRET)
+
+
+def test_only_what_is_documented_replaces_and_a_protected_cluster_is_never_replaced(
+    engine: Engine,
+) -> None:
+    engine.program(_values(BEFORE, six={"ipv6": True}))
+    first = engine.up()
+    assert first.code == 0, first.output
+    engine.program(_values({**AFTER, "clusters": {**AFTER["clusters"], "engine": {}}}))
+    planned = engine.preview()
+    assert planned.code == 0, planned.output
+    steps = planned.steps
+    assert {n for n, op in steps.items() if op == "update"} == UPDATED, planned.output
+    replacing = {n for n, op in steps.items() if "replac" in op}
+    assert replacing == REPLACED | REPLACED_FIRST_DELETED, planned.output
+    last = {name: steps[name] for name in replacing}
+    assert {n for n, op in last.items() if op == "create-replacement"} == REPLACED_FIRST_DELETED
+    assert {n for n, op in last.items() if op == "delete-replaced"} == REPLACED
+    assert "window" not in steps, "03:00 and 03:00:00 are the same hour"
+
+    engine.program(_values(AFTER))
+    refused = engine.preview()
+    assert refused.code != 0
+    assert "protect" in refused.output, "another engine would be another cluster: data loss"

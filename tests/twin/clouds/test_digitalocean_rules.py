@@ -356,8 +356,7 @@ def test_a_vpc_range_is_accepted_exactly_when_the_documented_rules_hold(
     network = IPv4Network((address, prefix), strict=False)
     private = [IPv4Network(t) for t in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
     taken = [
-        IPv4Network(t)
-        for t in ("10.244.0.0/16", "10.245.0.0/16", "10.246.0.0/24", "10.229.0.0/16")
+        IPv4Network(t) for t in ("10.244.0.0/16", "10.245.0.0/16", "10.246.0.0/24", "10.229.0.0/16")
     ]
     allowed = (
         16 <= prefix <= 28
