@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from twin.edge.logs import note
+from twin.places import holder_of
 
 FIRST_BYTE_TIMEOUT = 30.0
 HANDSHAKE_TIMEOUT = 10.0
@@ -52,7 +53,7 @@ class Listener:
                 raise
             raise PortTaken(
                 errno.EADDRINUSE,
-                f"Port {port} on 127.0.0.1 is taken by {port_holder(port)}. "
+                f"Port {port} on 127.0.0.1 is taken by {holder_of(port)}. "
                 "End it, or choose another port: make up PORT=9443",
             ) from error
         self._serve(listening)
@@ -141,24 +142,3 @@ async def _peek(connection: socket.socket) -> bytes:
 def _settle(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def port_holder(port: int) -> str:
-    """Name who listens on a TCP port, as far as /proc tells this user."""
-    inodes = set()
-    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
-        with contextlib.suppress(OSError):
-            for line in table.read_text().splitlines()[1:]:
-                fields = line.split()
-                local, state = fields[1], fields[3]
-                if state == "0A" and int(local.rpartition(":")[2], 16) == port:
-                    inodes.add(f"socket:[{fields[9]}]")
-    for process in Path("/proc").iterdir():
-        if not process.name.isdigit():
-            continue
-        with contextlib.suppress(OSError):
-            links = {str(link.readlink()) for link in (process / "fd").iterdir()}
-            if links & inodes:
-                words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                return f"process {process.name} ({' '.join(words).strip()[:80]})"
-    return "a process of another user"

@@ -109,6 +109,8 @@ class Edge:
         if self._listener is None:
             return
         await self._listener.close()
+        for server in self._servers:
+            server.pre_shutdown()  # ends idle keep-alive connections
         await asyncio.gather(*(server.shutdown(SHUTDOWN) for server in self._servers))
         await self.stripe.stop()
         await self._origin.close()
