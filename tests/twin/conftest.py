@@ -64,7 +64,6 @@ class Engine:
             "PULUMI_DEBUG_COMMANDS": "true",  # offers --event-log
             "NO_COLOR": "1",
             "VIRTUAL_ENV": sys.prefix,
-            "PYTHONDONTWRITEBYTECODE": "1",
         }
         (folder / "Pulumi.yaml").write_text("name: tiny\nruntime: python\n")
         self.run("stack", "init", "test")

@@ -24,9 +24,10 @@ import urllib3.connectionpool
 from docker.transport.basehttpadapter import BaseHTTPAdapter
 
 _HOST: Final = re.compile(r"[A-Za-z0-9_.:\[\]-]+")
-_USER: Final = re.compile(r"[A-Za-z0-9_.-]+")
+_USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _NOISE: Final = re.compile(r"^(Warning: Permanently added|mux_client|ControlSocket)")
 _OLDEST_API: Final = "1.24"  # only to ask for the version, which every engine answers unversioned
+_NOWHERE: Final = "http://localhost:80"  # never dialled: the adapter's sockets are ssh's
 _REQUEST_SECONDS: Final = 600  # a pull or a stop may be silent for long
 
 
@@ -157,8 +158,6 @@ def connect(dialler: Dialler) -> docker.APIClient:
 
 
 def _client(dialler: Dialler, version: str) -> docker.APIClient:
-    client = docker.APIClient(
-        base_url="http://localhost", version=version, timeout=_REQUEST_SECONDS
-    )
+    client = docker.APIClient(base_url=_NOWHERE, version=version, timeout=_REQUEST_SECONDS)
     client.mount("http://", _Adapter(dialler, _REQUEST_SECONDS))
     return client
