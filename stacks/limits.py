@@ -48,7 +48,6 @@ DROPLET_SIZES: Final[dict[str, DropletSize]] = {
         "s-2vcpu-4gb-amd",
         "s-2vcpu-4gb-intel",
         "s-2vcpu-8gb-amd",
-        "s-2vcpu-8gb-intel",
         "s-4vcpu-8gb-amd",
         "s-4vcpu-8gb-intel",
         "g-2vcpu-8gb",

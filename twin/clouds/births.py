@@ -48,5 +48,13 @@ def forget(ctx: Context, token: str, id: str) -> None:
         _taken.setdefault(ctx.store, set()).discard((token, id))
 
 
+def unfinished(ctx: Context, token: str) -> list[str]:
+    """Ids of creates that died and were not gone on with; those that run are not among them."""
+    with _lock:
+        taken = _taken.setdefault(ctx.store, set())
+        known = [str(id) for id in ctx.store.items(_collection(token)).values()]
+        return [id for id in known if (token, id) not in taken and not ctx.store.get(token, id)]
+
+
 def _collection(token: str) -> str:
     return f"births {token}"

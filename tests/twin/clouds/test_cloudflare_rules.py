@@ -124,6 +124,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("DnsRecord", _record(zoneId=FREE_ZONE_ID, tags=["a"]), r"^tags\[0\]: .*free plan"),
     ("DnsRecord", _record(zoneId="payments"), "^zoneId: "),
+    ("DnsRecord", _record(includeShadowMetadata=True), "^includeShadowMetadata: "),
     ("ZeroTrustTunnelCloudflared", {"name": "site"}, "^accountId: is required"),
     ("ZeroTrustTunnelCloudflared", {**TUNNEL, "configSrc": "remote"}, '^configSrc: "remote"'),
     ("ZeroTrustTunnelCloudflared", {**TUNNEL, "name": " "}, "^name: "),

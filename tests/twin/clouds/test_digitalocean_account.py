@@ -474,3 +474,17 @@ def test_a_create_that_is_tried_again_finds_what_it_made(tmp_path: Path, restart
     other = _droplet(second, vpc)
     assert other.id != made.id, "a second droplet of that name is another droplet"
     store.close()
+
+
+def test_collecting_removes_what_died_half_made_and_nothing_else(paper_context: Context) -> None:
+    store = paper_context.store
+    ctx = replace(known(paper_context, DO_CONFIG), world=_FailingWorld(store))
+    handlers = Handlers(digitalocean.package(), ctx)
+    vpc = handlers.create("Vpc", VPC)
+    with pytest.raises(WorldError):
+        _droplet(handlers, vpc)
+    [machine] = store.items("paper.droplet")
+    assert digitalocean.package().collect(ctx) == [f"Droplet {machine}"]
+    assert store.items("paper.droplet") == {}
+    assert list(store.items("paper.vpc")) == [vpc.id]
+    assert digitalocean.package().collect(ctx) == []

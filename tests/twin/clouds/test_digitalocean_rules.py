@@ -167,6 +167,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("Firewall", _rule(sourceAddresses=["300.0.0.1"]), '"300.0.0.1" is no address'),
     ("Firewall", _rule(sourceAddresses=None), "names no source"),
     ("Firewall", _rule(sourceTags=["a b"]), "no tag"),
+    ("Firewall", _rule(action="deny"), 'action: "deny" is in the SDK'),
     ("Firewall", {**FIREWALL, "name": "-wall"}, "^name: "),
     ("Firewall", {**FIREWALL, "tags": [f"t{i}" for i in range(6)]}, "^tags: 6 given, 5"),
     ("Firewall", {**FIREWALL, "dropletIds": list(range(11))}, "^dropletIds: 11 given, 10"),

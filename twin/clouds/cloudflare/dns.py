@@ -61,6 +61,7 @@ class DnsRecord(Resource):
         yield from _content_failures(inputs)
         yield from _name_failures(inputs, found)
         yield from _plan_failures(inputs, found)
+        yield from _shadow_failures(inputs)
         kind, priority = known(inputs, "type"), known(inputs, "priority")
         if kind in _PRIORITY_TYPES and unset(inputs, "priority"):
             yield Failure("priority", f'is required for a record of type "{kind}"')
@@ -257,6 +258,11 @@ def _name_failures(inputs: Props, found: Zone | None) -> Iterator[Failure]:
     full = full_name(name, found)
     if known(inputs, "type") == "CNAME" and str(known(inputs, "content") or "").lower() == full:
         yield Failure("content", f'"{full}" is the record itself: a CNAME cannot reference itself')
+
+
+def _shadow_failures(inputs: Props) -> Iterator[Failure]:
+    if known(inputs, "includeShadowMetadata"):
+        yield Failure("includeShadowMetadata", "true: the twin's records have no shadow metadata")
 
 
 def _plan_failures(inputs: Props, found: Zone | None) -> Iterator[Failure]:

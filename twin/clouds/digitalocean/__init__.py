@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from twin.clouds.births import unfinished
 from twin.clouds.digitalocean.cluster import DatabaseCluster, DatabaseReplica
 from twin.clouds.digitalocean.cluster_parts import (
     DatabaseConnectionPool,
@@ -37,6 +38,17 @@ class DigitalOcean(Package):
         token = ctx.config.get("token")
         if not token or token != ctx.account.get("digitalocean", {}).get("token"):
             raise ApiError(401, "digitalocean:token: Unable to authenticate you")
+
+    def collect(self, ctx: Context) -> list[str]:
+        """Delete what creates that died have left, members before what they are in."""
+        order = (SpacesKey, Firewall, Droplet, ReservedIp, DatabaseCluster, Project, Vpc)
+        removed = []
+        for kind in order:
+            resource = kind()
+            for id in unfinished(ctx, resource.token):
+                resource.delete(ctx, id, {})
+                removed.append(f"{kind.__name__} {id}")
+        return removed
 
 
 def package() -> Package:

@@ -140,6 +140,8 @@ def _rule_failures(path: str, rule: Props, end: str) -> Iterator[Failure]:
             f"{path}.portRange",
             f'"{ports}" is no port from 1 to 65535, no range of them ("8000-9000") and not "all"',
         )
+    if (action := known(rule, "action")) is not None:
+        yield Failure(f"{path}.action", f'"{action}" is in the SDK, but the provider ignores it')
     yield from _end_failures(path, rule, end)
 
 
