@@ -12,7 +12,7 @@ from payments.resources import Resources
 
 
 def plug(app: FastAPI) -> None:
-    """Add the health endpoints and the error boundary; gateways join with `watch_gateway`."""
+    """Add the health endpoints and the error boundary."""
     resources: Resources = app.state.resources
     schema = SchemaState()
 
@@ -28,6 +28,8 @@ def plug(app: FastAPI) -> None:
         release=resources.settings.release,
         draining=lambda: app.state.drain.draining,
     )
+    for gateway in resources.gateways:
+        app.state.health.watch_gateway(gateway.name, gateway.ping)
     metrics.BUILD.labels(resources.settings.release).set(1)
     app.include_router(health.router(app.state.health))
     app.add_middleware(ErrorBoundary)

@@ -1,19 +1,23 @@
-"""The pages that people see: server-rendered, every one works without scripts."""
+"""The pages that people see: server-rendered, and every one works without scripts."""
 
 from __future__ import annotations
 
 from fastapi import FastAPI
 
-from payments.pages import assets, problems
-from payments.pages.account import AccountPages
-from payments.pages.assets import Assets
-from payments.pages.render import Renderer
-
 
 def install(app: FastAPI) -> None:
     """Plug the pages into the application. Needs `payments.people` plugged in before."""
-    files = Assets()
-    renderer = Renderer(files, app.state.authenticator)
+    from payments.pages import assets, problems
+    from payments.pages.account import AccountPages
+    from payments.pages.front import FrontPages
+    from payments.pages.payments import PaymentPages
+    from payments.pages.render import Renderer
+
+    files = assets.Assets()
+    authenticator = app.state.authenticator
+    renderer = Renderer(files, authenticator)
     app.include_router(assets.router(files))
-    app.include_router(AccountPages(renderer, app.state.people, app.state.authenticator).routes)
+    app.include_router(FrontPages(renderer, authenticator).routes)
+    app.include_router(AccountPages(renderer, app.state.people, authenticator).routes)
+    app.include_router(PaymentPages(renderer, app.state.resources).routes)
     app.state.problem_page = problems.pages(renderer)

@@ -1,3 +1,4 @@
-"""Fixtures of the site: see `tests.app.people.fixtures`."""
+"""Fixtures of the site: see `tests.app.people.fixtures` and `tests.app.pages.fixtures`."""
 
-from tests.app.people.fixtures import *  # noqa: F403 - pytest finds fixtures by their names here
+from tests.app.pages.fixtures import *  # noqa: F403 - pytest finds fixtures by their names here
+from tests.app.people.fixtures import *  # noqa: F403 - as above

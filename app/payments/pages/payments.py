@@ -1,0 +1,211 @@
+"""Pages of payments: overview, a new payment, the way to the checkout, an order."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+
+from payments.errors import NotFoundError, UnprocessableError
+from payments.orders import catalogue, service
+from payments.orders.service import OrderView
+from payments.pages import books
+from payments.pages.account import CurrentSession
+from payments.pages.render import Note, Renderer
+from payments.pages.status import CONFIRMABLE, PAID, WAITING, order_state
+from payments.people.sessions import Session
+from payments.resources import Resources
+
+_FORM_KEY: Final = re.compile(r"[0-9a-f]{32}")
+
+CHECKOUT_SCHEMES: Final = frozenset({"https", "http"})
+"""Of a checkout's address: it comes from the gateway, and goes into a page."""
+
+Returned = Literal["", "paid", "cancelled"]
+"""What the checkout says of the way back: a hint for words, never a fact."""
+
+NOTHING_CHOSEN: Final = Note("bad", "Choose what to pay for.")
+PRICE_CHANGED: Final = Note("bad", "This is not sold any more. Choose again.")
+CANCELLED: Final = Note(
+    "info", "You left the checkout without paying. Nothing was charged, and the order stays open."
+)
+NO_ANSWER: Final = Note(
+    "wait",
+    "The payment provider has not answered yet. We keep asking; this page changes by itself.",
+)
+REVIEW: Final = Note(
+    "wait", "What arrived does not fit the order. A person is looking at it; you need do nothing."
+)
+NOT_REACHED: Final = Note(
+    "bad", "The payment provider did not take this order. Nothing was charged: start a new payment."
+)
+
+_NOTES: Final = {"remote_failed": NOT_REACHED, "review": REVIEW}
+
+Text = Annotated[str, Form()]
+
+
+class PaymentPages:
+    """The pages and what their forms do."""
+
+    def __init__(self, renderer: Renderer, resources: Resources) -> None:
+        self._renderer = renderer
+        self._resources = resources
+        self.routes = APIRouter(include_in_schema=False)
+        add = self.routes.add_api_route
+        add("/dashboard", self.dashboard, methods=["GET"])
+        add("/payments/new", self.new_form, methods=["GET"])
+        add("/payments/new", self.create, methods=["POST"])
+        add("/checkout/return", self.returned, methods=["GET"])
+        add("/checkout/cancelled", self.cancelled, methods=["GET"])
+        add("/orders/{order_id}", self.order, methods=["GET"])
+        add("/orders/{order_id}/checkout", self.checkout, methods=["GET"])
+        add("/orders/{order_id}/status", self.status, methods=["GET"])
+
+    async def dashboard(self, request: Request, session: CurrentSession) -> Response:
+        """Show balances, orders and entries."""
+        async with self._resources.database.transaction() as transaction:
+            orders = await service.list_for(transaction, customer_id=session.user_id)
+            balances = await books.balances(transaction, session.user_id)
+            entries = await books.entries(transaction, session.user_id, orders)
+        return await self._renderer.page(
+            request,
+            "dashboard.html",
+            orders=[(order, order_state(order.status)) for order in orders],
+            balances=balances,
+            entries=entries,
+        )
+
+    async def new_form(
+        self, request: Request, _: CurrentSession, currency: str = "EUR"
+    ) -> Response:
+        """Show the catalogue in one currency."""
+        return await self._new_page(request, currency)
+
+    async def create(
+        self,
+        request: Request,
+        session: CurrentSession,
+        sku: Text = "",
+        currency: Text = "",
+        idempotency_key: Text = "",
+    ) -> Response:
+        """Place the order and go on to its checkout. The same form sent twice is one order."""
+        if not _FORM_KEY.fullmatch(idempotency_key) or not sku:
+            return await self._new_page(request, currency, 422, note=NOTHING_CHOSEN)
+        try:
+            order = await service.place(
+                self._resources,
+                customer_id=session.user_id,
+                # The choice is part of the key: going back and choosing something else is another
+                # order, and no mistake.
+                request_key=f"page:{session.user_id}:{idempotency_key}:{sku}:{currency}"[:200],
+                sku=sku,
+                currency=currency,
+            )
+        except UnprocessableError:
+            return await self._new_page(request, currency, 422, note=PRICE_CHANGED)
+        leaf = "/checkout" if order.checkout_url else ""
+        return RedirectResponse(f"/orders/{order.id}{leaf}", 303)
+
+    async def checkout(self, request: Request, session: CurrentSession, order_id: UUID) -> Response:
+        """Go on to the hosted checkout, from a page: the policy lets no form lead elsewhere."""
+        order = await self._find(session, order_id)
+        url = order.checkout_url
+        if url is None or urlsplit(url).scheme not in CHECKOUT_SCHEMES:
+            return RedirectResponse(f"/orders/{order.id}", 303)
+        return await self._renderer.page(
+            request,
+            "to_checkout.html",
+            order=order,
+            checkout_url=url,
+            checkout_host=urlsplit(url).hostname,
+        )
+
+    async def returned(self, request: Request, order: UUID) -> Response:
+        """Come back from the checkout. What was paid, our books say, and the order's page shows."""
+        return await self._land(request, f"/orders/{order}?returned=paid")
+
+    async def cancelled(self, request: Request, order: UUID) -> Response:
+        """Come back from the checkout without having paid there."""
+        return await self._land(request, f"/orders/{order}?returned=cancelled")
+
+    async def order(
+        self, request: Request, session: CurrentSession, order_id: UUID, returned: Returned = ""
+    ) -> Response:
+        """Show an order and its history."""
+        order = await self._find(session, order_id)
+        confirming = returned == "paid" and order.status in CONFIRMABLE
+        async with self._resources.database.transaction() as transaction:
+            steps = await books.history(transaction, order)
+        return await self._renderer.page(
+            request,
+            "order.html",
+            order=order,
+            state=order_state(order.status),
+            paid=order.status in PAID,
+            waiting=order.status in WAITING or confirming,
+            confirming=confirming,
+            confirmed=returned == "paid" and order.status in PAID,
+            note=_note(order, returned),
+            history=steps,
+        )
+
+    async def status(self, session: CurrentSession, order_id: UUID) -> Response:
+        """Say the order's status; asked again and again by the page that waits for it."""
+        async with self._resources.database.transaction() as transaction:
+            found = await books.status(transaction, customer_id=session.user_id, order_id=order_id)
+        if found is None:
+            raise NotFoundError
+        return JSONResponse({"status": found})
+
+    async def _find(self, session: Session, order_id: UUID) -> OrderView:
+        async with self._resources.database.transaction() as transaction:
+            return await service.get(transaction, customer_id=session.user_id, order_id=order_id)
+
+    async def _land(self, request: Request, target: str) -> Response:
+        """Go on to `target` from a page of our own.
+
+        A strict cookie does not come along when another site sends the browser here, and no
+        redirect changes that (RFC 6265bis 5.2: the whole chain counts). A page that refreshes
+        starts a navigation of this site, with the cookie. It says nothing about the order: nobody
+        is known yet.
+        """
+        return await self._renderer.page(request, "returning.html", target=target)
+
+    async def _new_page(
+        self, request: Request, currency: str, status: int = 200, **context: Any
+    ) -> Response:
+        offered = sorted({code for item in catalogue.PRODUCTS.values() for code in item.prices})
+        chosen = currency if currency in offered else offered[0]
+        items = [
+            (item, item.price(chosen, 1))
+            for item in catalogue.PRODUCTS.values()
+            if chosen in item.prices
+        ]
+        return await self._renderer.page(
+            request,
+            "new_payment.html",
+            status,
+            items=items,
+            currencies=offered,
+            currency=chosen,
+            idempotency_key=uuid4().hex,
+            **context,
+        )
+
+
+def _note(order: OrderView, returned: Returned) -> Note | None:
+    if order.status in _NOTES:
+        return _NOTES[order.status]
+    if order.status != "pending":
+        return None
+    if returned == "cancelled":
+        return CANCELLED
+    if order.checkout_url is None and returned != "paid":
+        return NO_ANSWER
+    return None
