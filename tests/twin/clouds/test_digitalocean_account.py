@@ -488,3 +488,35 @@ def test_collecting_removes_what_died_half_made_and_nothing_else(paper_context: 
     assert store.items("paper.droplet") == {}
     assert list(store.items("paper.vpc")) == [vpc.id]
     assert digitalocean.package().collect(ctx) == []
+
+
+def test_what_lives_in_a_cluster_a_droplet_or_a_project_goes_with_it(
+    handlers: Handlers, vpc: Created
+) -> None:
+    cluster, droplet = _cluster(handlers, vpc), _droplet(handlers, vpc)
+    inside = {"clusterId": cluster.id}
+    handlers.create("Tag", {"name": "web"})
+    rules = [{"type": "tag", "value": "web"}]
+    handlers.create("DatabaseDb", {**inside, "name": "payments"})
+    handlers.create("DatabaseUser", {**inside, "name": "app"})
+    handlers.create(
+        "DatabaseConnectionPool",
+        {**inside, "name": "pool", "dbName": "payments", "mode": "session", "size": 5},
+    )
+    handlers.create("DatabasePostgresqlConfig", {**inside, "workMem": 8})
+    handlers.create("DatabaseFirewall", {**inside, "rules": rules})
+    replica = handlers.create("DatabaseReplica", {**inside, "name": "copy"})
+    handlers.create("DatabaseFirewall", {"clusterId": replica.outputs["uuid"], "rules": rules})
+    address = handlers.create("ReservedIp", {"region": "fra1"}).id
+    handlers.create("ReservedIpAssignment", {"ipAddress": address, "dropletId": int(droplet.id)})
+    project = handlers.create("Project", {"name": "payments"})
+    urns = [droplet.outputs["dropletUrn"], cluster.outputs["clusterUrn"]]
+    handlers.create("ProjectResources", {"project": project.id, "resources": urns})
+
+    handlers.delete("DatabaseCluster", cluster.id)
+    handlers.delete("Droplet", droplet.id)
+    handlers.delete("Project", project.id)
+    left = {record.token.rsplit(":", 1)[-1] for record in handlers.ctx.store.all()}
+    assert left == {"Vpc", "Tag", "ReservedIp"}, (
+        "the engine never deletes what is deleted_with another: its record must not stay"
+    )

@@ -25,6 +25,14 @@ MAX_NODES: Final = 3  # one primary and two standbys
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _STORAGE_STEP: Final = 10 * 1024  # MiB; storage is sold in steps of 10 GiB
 _BASE_STORAGE: Final = {1: 10 * 1024, 2: 30 * 1024, 4: 60 * 1024}  # MiB by GiB of memory
+_PARTS: Final = (
+    common.DATABASE,
+    common.USER,
+    common.POOL,
+    common.SOURCES,
+    common.POSTGRES_CONFIG,
+    common.VALKEY_CONFIG,
+)
 _NAME = re.compile(r"[a-z][a-z0-9-]{1,61}[a-z0-9]")
 _HOUR = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
 CLUSTERS: Final = "database clusters"
@@ -96,11 +104,22 @@ class DatabaseCluster(Resource):
 
     def delete(self, ctx: Context, id: str, outputs: Props) -> None:
         ctx.world.delete_database(id)
+        # What lives in it goes with it: the engine does not delete what is `deleted_with` it.
+        for token in (*_PARTS, common.REPLICA):
+            for part in list(ctx.store.find(token, clusterId=id)):
+                self._forget_sources(ctx, part.outputs.get("uuid"))
+                ctx.store.remove(token, part.id)
         ctx.store.drop(CLUSTERS, id)
         for collection in child_collections(id):
             for key in ctx.store.items(collection):
                 ctx.store.drop(collection, key)
         forget(ctx, self.token, id)
+
+    def _forget_sources(self, ctx: Context, replica: str | None) -> None:
+        """A replica's trusted sources, which name it by its own id."""
+        if replica is not None:
+            for part in list(ctx.store.find(common.SOURCES, clusterId=replica)):
+                ctx.store.remove(common.SOURCES, part.id)
 
     def _take_place(self, ctx: Context, id: str, name: str) -> None:
         """Names are unique and their number is limited; clusters are created side by side."""

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from urllib.parse import quote
 
+from twin.clouds.digitalocean import common
 from twin.clouds.digitalocean.catalog import memory_gib
 from twin.clouds.digitalocean.cluster import child_collections, cluster
 from twin.clouds.rules import exclusive, known
@@ -32,7 +33,7 @@ _NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.\-]{0,62}")
 class DatabaseDb(Resource):
     """A logical database. Its name replaces it: the data goes with the old one."""
 
-    token = "digitalocean:index/databaseDb:DatabaseDb"
+    token = common.DATABASE
 
     def validate(self, ctx: Context, inputs: Props) -> Iterable[Failure]:
         yield from _name_failures(inputs, _RESERVED_DATABASES)
@@ -56,7 +57,7 @@ class DatabaseDb(Resource):
 class DatabaseUser(Resource):
     """A login, which may connect and nothing more: grants are the program's own business."""
 
-    token = "digitalocean:index/databaseUser:DatabaseUser"
+    token = common.USER
 
     def validate(self, ctx: Context, inputs: Props) -> Iterable[Failure]:
         yield from _name_failures(inputs, _RESERVED_NAMES)
@@ -89,7 +90,7 @@ class DatabaseUser(Resource):
 class DatabaseConnectionPool(Resource):
     """A PgBouncer pool; all pools of a cluster share its backend connections."""
 
-    token = "digitalocean:index/databaseConnectionPool:DatabaseConnectionPool"
+    token = common.POOL
 
     def validate(self, ctx: Context, inputs: Props) -> Iterable[Failure]:
         name, size = known(inputs, "name"), known(inputs, "size")

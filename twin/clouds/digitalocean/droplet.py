@@ -122,6 +122,8 @@ class Droplet(Resource):
     def delete(self, ctx: Context, id: str, outputs: Props) -> None:
         for address in list(assigned_to(ctx, id)):
             unassign(ctx, address)
+        for assignment in list(ctx.store.find(common.ASSIGNMENT, dropletId=int(id))):
+            ctx.store.remove(common.ASSIGNMENT, assignment.id)
         ctx.world.delete_droplet(id)
         follow_droplets(ctx, id, None)
         forget(ctx, self.token, id)

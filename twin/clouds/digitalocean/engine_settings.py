@@ -14,6 +14,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, ClassVar
 
+from twin.clouds.digitalocean import common
 from twin.clouds.digitalocean.cluster import child_collections, cluster
 from twin.clouds.rules import known, listed
 from twin.protocol.resource import ApiError, Context, Created, Failure, Props, Resource
@@ -64,7 +65,7 @@ class _Settings(Resource):
 class DatabasePostgresqlConfig(_Settings):
     """Postgres and PgBouncer settings of a cluster."""
 
-    token = "digitalocean:index/databasePostgresqlConfig:DatabasePostgresqlConfig"
+    token = common.POSTGRES_CONFIG
     engine = "pg"
     suffix = "postgresql-config"
 
@@ -72,7 +73,7 @@ class DatabasePostgresqlConfig(_Settings):
 class DatabaseValkeyConfig(_Settings):
     """Valkey settings of a cluster."""
 
-    token = "digitalocean:index/databaseValkeyConfig:DatabaseValkeyConfig"
+    token = common.VALKEY_CONFIG
     engine = "valkey"
     suffix = "valkey-config"
 

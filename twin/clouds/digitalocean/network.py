@@ -155,7 +155,7 @@ class ReservedIpAssignment(Resource):
     So creating moves the address, and deleting the old one lets go only of what is still its own.
     """
 
-    token = "digitalocean:index/reservedIpAssignment:ReservedIpAssignment"
+    token = common.ASSIGNMENT
 
     def validate(self, ctx: Context, inputs: Props) -> Iterable[Failure]:
         address = known(inputs, "ipAddress")

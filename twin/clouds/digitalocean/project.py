@@ -64,13 +64,14 @@ class Project(Resource):
 
     def delete(self, ctx: Context, id: str, outputs: Props) -> None:
         leave(ctx, members(ctx, id))
+        ctx.store.remove(common.MEMBERS, id)
         forget(ctx, self.token, id)
 
 
 class ProjectResources(Resource):
     """Members of a project; not to be mixed with the project's own `resources`."""
 
-    token = "digitalocean:index/projectResources:ProjectResources"
+    token = common.MEMBERS
 
     def validate(self, ctx: Context, inputs: Props) -> Iterable[Failure]:
         yield from _urn_failures(inputs)

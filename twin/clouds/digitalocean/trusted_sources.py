@@ -33,7 +33,7 @@ _TYPES: Final = ("droplet", "k8s", "ip_addr", "tag", "app")
 class DatabaseFirewall(Resource):
     """The whole list of a cluster's trusted sources. Without one, everyone may connect."""
 
-    token = "digitalocean:index/databaseFirewall:DatabaseFirewall"
+    token = common.SOURCES
 
     def validate(self, ctx: Context, inputs: Props) -> Iterable[Failure]:
         count = len(known(inputs, "rules") or ())
