@@ -17,6 +17,7 @@ from payments.security import Principal
 from payments.settings import ServiceSettings
 from tests.app import backends
 from tests.app.backends import APP, Cluster
+from tests.app.stripe_server import KEY, StripeServer, serve
 
 WEBHOOK_SECRET = "whsec_tests_first"
 OTHER_WEBHOOK_SECRET = "whsec_tests_second"
@@ -34,6 +35,7 @@ __all__ = [
     "redis_url",
     "resources",
     "settings",
+    "stripe_server",
 ]
 
 
@@ -58,8 +60,17 @@ def database_name(postgres: Cluster) -> Iterator[str]:
         yield name
 
 
+@pytest_asyncio.fixture
+async def stripe_server() -> AsyncIterator[StripeServer]:
+    """A gateway that speaks Stripe."""
+    async with serve() as server:
+        yield server
+
+
 @pytest.fixture
-def settings(postgres: Cluster, database_name: str, redis_url: str) -> ServiceSettings:
+def settings(
+    postgres: Cluster, database_name: str, redis_url: str, stripe_server: StripeServer
+) -> ServiceSettings:
     """Settings as the environment would give them, with the app's login."""
     return ServiceSettings.model_validate(
         {
@@ -71,7 +82,8 @@ def settings(postgres: Cluster, database_name: str, redis_url: str) -> ServiceSe
             "public_url": PUBLIC_URL,
             "session_key": base64.b64encode(b"k" * 32).decode(),
             "stripe": {
-                "secret_key": "sk_test_tests",
+                "secret_key": KEY,
+                "api_base": stripe_server.url,
                 "webhook_secrets": f"{WEBHOOK_SECRET},{OTHER_WEBHOOK_SECRET}",
             },
         }

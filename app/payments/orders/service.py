@@ -245,8 +245,8 @@ def _intend(session: AsyncSession, order: Order, gateway: Gateway, public_url: s
         key=f"checkout-{payment_id}",
         description=order.description,
         money=order.money,
-        success_url=f"{public_url}/orders/{order.id}?returned=paid",
-        cancel_url=f"{public_url}/orders/{order.id}?returned=cancelled",
+        success_url=f"{public_url}/checkout/return?order={order.id}",
+        cancel_url=f"{public_url}/checkout/cancelled?order={order.id}",
         expires_at=now + CHECKOUT_LIFETIME,
     )
     payment = Payment(

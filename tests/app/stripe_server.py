@@ -1,0 +1,195 @@
+"""The few Stripe calls that the service makes, answered over real HTTP, with real signatures.
+
+Keeps sessions and idempotency keys as Stripe does: the same key with the same parameters returns
+the first answer, with other parameters it is an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import itertools
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+KEY = "sk_test_tests"
+Fault = Literal["fail", "fail_after_commit", "hang_after_commit", "refuse", "busy"]
+
+
+@dataclass
+class StripeServer:
+    """State and knobs. `faults` are used up one per create call."""
+
+    url: str = ""
+    sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    keys: dict[str, tuple[dict[str, str], str]] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    creates: int = 0
+    numbers: Any = field(default_factory=itertools.count)
+
+    async def create(self, request: Request) -> Response:
+        """POST /v1/checkout/sessions."""
+        self.creates += 1
+        if request.headers.get("authorization") != f"Bearer {KEY}":
+            return _error(401, "api_key_invalid")
+        fault = self.faults.pop(0) if self.faults else None
+        if fault == "fail":
+            return _error(500, "broken")
+        if fault == "refuse":
+            return _error(400, "amount_too_small")
+        if fault == "busy":
+            return _error(409, "idempotency_key_in_use")
+        form = await request.form()
+        parameters = {name: str(value) for name, value in form.items()}
+        key = request.headers["idempotency-key"]
+        if key in self.keys and self.keys[key][0] != parameters:
+            return _error(400, None, kind="idempotency_error")
+        if key not in self.keys:
+            session = self._make(parameters)
+            self.keys[key] = (parameters, session["id"])
+        if fault == "fail_after_commit":
+            return _error(500, "broken")
+        if fault == "hang_after_commit":
+            await asyncio.sleep(30)
+        return JSONResponse(self.sessions[self.keys[key][1]])
+
+    def _make(self, form: dict[str, str]) -> dict[str, Any]:
+        ref = f"cs_test_{next(self.numbers):06d}"
+        session = {
+            "id": ref,
+            "object": "checkout.session",
+            "created": int(time.time()),
+            "status": "open",
+            "payment_status": "unpaid",
+            "amount_total": int(form["line_items[0][price_data][unit_amount]"]),
+            "currency": form["line_items[0][price_data][currency]"],
+            "client_reference_id": form["client_reference_id"],
+            "metadata": {
+                "order_id": form["metadata[order_id]"],
+                "payment_id": form["metadata[payment_id]"],
+            },
+            "payment_intent": None,
+            "url": f"https://checkout.stripe.test/c/pay/{ref}",
+            "success_url": form["success_url"],
+            "livemode": False,
+        }
+        self.sessions[ref] = session
+        return session
+
+    async def retrieve(self, request: Request) -> Response:
+        """GET /v1/checkout/sessions/{ref}."""
+        session = self.sessions.get(request.path_params["ref"])
+        return JSONResponse(session) if session else _error(404, "resource_missing")
+
+    async def listed(self, request: Request) -> Response:
+        """GET /v1/checkout/sessions."""
+        data = list(self.sessions.values())
+        return JSONResponse(
+            {"object": "list", "url": "/v1/checkout/sessions", "has_more": False, "data": data}
+        )
+
+    async def balance(self, request: Request) -> Response:
+        """GET /v1/balance."""
+        return JSONResponse({"object": "balance", "available": [], "livemode": False})
+
+    def pay(self, ref: str) -> dict[str, Any]:
+        """Complete a session as a customer with a good card would."""
+        session = self.sessions[ref]
+        session |= {
+            "status": "complete",
+            "payment_status": "paid",
+            "payment_intent": f"pi_{ref}",
+            "url": None,
+        }
+        return session
+
+
+@asynccontextmanager
+async def serve() -> AsyncIterator[StripeServer]:
+    """Run the server on a free port of this loop."""
+    state = StripeServer()
+    app = Starlette(
+        routes=[
+            Route("/v1/checkout/sessions", state.create, methods=["POST"]),
+            Route("/v1/checkout/sessions", state.listed, methods=["GET"]),
+            Route("/v1/checkout/sessions/{ref}", state.retrieve, methods=["GET"]),
+            Route("/v1/balance", state.balance, methods=["GET"]),
+        ]
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=0)
+    )
+    running = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    state.url = f"http://127.0.0.1:{port}"
+    try:
+        yield state
+    finally:
+        server.should_exit = True
+        await running
+
+
+def _error(status: int, code: str | None, kind: str = "invalid_request_error") -> Response:
+    if status >= 500:
+        kind = "api_error"
+    body = {"error": {"type": kind, "code": code, "message": "no"}}
+    return JSONResponse(body, status)
+
+
+def event(event_type: str, data: dict[str, Any], *, key: str, created: int | None = None) -> bytes:
+    """Return an event's bytes, as Stripe would send them."""
+    return json.dumps(
+        {
+            "id": key,
+            "object": "event",
+            "api_version": "2026-10-28.endive",
+            "created": created or int(time.time()),
+            "livemode": False,
+            "type": event_type,
+            "data": {"object": data},
+        },
+        indent=2,
+    ).encode()
+
+
+def sign(body: bytes, secret: str, *, at: int | None = None) -> str:
+    """Return the `Stripe-Signature` header, made by the published scheme and not by the SDK."""
+    stamp = int(time.time()) if at is None else at
+    mac = hmac.new(secret.encode(), f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={stamp},v1={mac}"
+
+
+def charge(session: dict[str, Any], refunded: int) -> dict[str, Any]:
+    """Return the charge of a paid session with `refunded` given back so far."""
+    return {
+        "id": f"ch_{session['id']}",
+        "object": "charge",
+        "amount": session["amount_total"],
+        "amount_refunded": refunded,
+        "currency": session["currency"],
+        "payment_intent": session["payment_intent"] or f"pi_{session['id']}",
+        "metadata": session["metadata"],
+    }
+
+
+def intent(session: dict[str, Any]) -> dict[str, Any]:
+    """Return the payment intent of a session."""
+    return {
+        "id": f"pi_{session['id']}",
+        "object": "payment_intent",
+        "metadata": session["metadata"],
+        "last_payment_error": {"code": "card_declined"},
+    }
