@@ -25,8 +25,8 @@ _WORDS = {
 }
 _QUIET = {"same", "read", "refresh", "read-replacement", "discard", "discard-replaced", "replace"}
 _NOISE = re.compile(
-    r"^(error: )?(update|preview|destroy|refresh) failed$"
-    r"|resource monitor shut down|^error: an unhandled error occurred: Program exited",
+    r"^(error: )?((update|preview|destroy|refresh) failed$"
+    r"|an unhandled error occurred: program exited)|resource monitor shut down",
     re.I,
 )
 

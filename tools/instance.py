@@ -22,7 +22,6 @@ from tools.paths import ROOT, STACK, Home, write_private
 
 DEFAULT_PORT = 8443
 STRIPE_API = "api.stripe.test"
-REGISTRY = "registry.twin.test:5000"
 Json = dict[str, Any]
 
 
@@ -165,14 +164,12 @@ def write_account(home: Home, content: Json) -> bool:
 class Place:
     """Where an instance stands: the edge's port and the VPC's range.
 
-    `gateway` is the address from which this machine reaches droplets, `push_server` where it
-    pushes images for them.
+    `gateway` is the address from which this machine reaches droplets.
     """
 
     port: int
     cidr: str
     gateway: str
-    push_server: str
 
 
 def write_stack(home: Home, accounts: Json, place: Place) -> None:
@@ -196,7 +193,7 @@ def write_stack(home: Home, accounts: Json, place: Place) -> None:
 
 def local_overrides(home: Home, config: Mapping[str, Any], place: Place) -> Json:
     """What the local stack's file cannot know: this instance's files and addresses."""
-    overrides: Json = {
+    return {
         "payments:https-port": place.port,
         "payments:network": {"cidr": place.cidr},
         "payments:ssh": {
@@ -211,10 +208,6 @@ def local_overrides(home: Home, config: Mapping[str, Any], place: Place) -> Json
             }
         },
     }
-    if "image" not in (config.get("payments:app") or {}):
-        registry = {"server": REGISTRY, "push-server": place.push_server}
-        overrides["payments:app"] = {"registry": registry}
-    return overrides
 
 
 def _crypter(home: Home) -> Crypter:

@@ -11,7 +11,6 @@ from tools.errors import ToolError
 from tools.paths import Home
 
 LABEL = "payments.twin"
-_REGISTRY_PORT = "5001/tcp"
 
 
 def free_vpc(client: Any, home: Home, wanted: str) -> str:
@@ -43,10 +42,3 @@ def internet_gateway(client: Any, home: Home) -> str:
     """The machine's address on the twin's internet: where its SSH connections come from."""
     network = client.networks.get(f"{home.instance}-internet")
     return str(network.attrs["IPAM"]["Config"][0]["Gateway"])
-
-
-def push_server(client: Any, home: Home) -> str:
-    """Where the outer engine pushes images for the droplets: `127.0.0.1:<port>`."""
-    container = client.containers.get(f"{home.instance}-registry")
-    bindings = container.attrs["HostConfig"]["PortBindings"][_REGISTRY_PORT]
-    return f"127.0.0.1:{bindings[0]['HostPort']}"

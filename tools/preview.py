@@ -34,7 +34,6 @@ _PAPER_PLACE = instance.Place(
     port=instance.DEFAULT_PORT,
     cidr="10.77.0.0/20",
     gateway="192.0.2.1",
-    push_server="127.0.0.1:5000",
 )
 
 

@@ -7,6 +7,7 @@ so too).
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from rich.table import Table
@@ -97,13 +98,15 @@ def _rows(found: list[Change], room: int) -> str:
 
 
 def _code(text: str) -> str:
-    """A code span: nothing in it is Markdown, a mention or a link."""
-    plain = text.replace("`", "'").replace("|", "\\|").replace("\n", " ").strip()
+    """A code span in a table: nothing in it is Markdown, a mention, a link or a cell's end."""
+    plain = " ".join(text.replace("`", "'").replace("|", "¦").split())
     return f"`{plain}`" if plain else ""
 
 
 def _text(text: str) -> str:
-    return " ".join(text.replace("<", "&lt;").replace("|", "\\|").replace("@", "&#64;").split())
+    """Running text that stays text."""
+    plain = re.sub(r"([\\`*_\[\]|#~])", r"\\\1", " ".join(text.split()))
+    return plain.replace("&", "&amp;").replace("<", "&lt;").replace("@", "&#64;")
 
 
 def _show(ui: Ui, stack: str, found: list[Change], notes: list[str]) -> None:

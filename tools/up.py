@@ -143,7 +143,6 @@ def _configure(
             port=chosen["port"],
             cidr=chosen["cidr"],
             gateway=place.internet_gateway(machine.docker, home),
-            push_server=place.push_server(machine.docker, home),
         ),
     )
     runner.init()
@@ -167,7 +166,7 @@ def _recover(ui: Ui, runner: Runner, running: twin.Twin, home: Home) -> None:
         report = running.collect(runner.state.known_ids())
         removed = len(report.get("removed") or [])
         phase.done(
-            f"an earlier run was cut short: {len(pending)} operations cleared, "
+            f"an earlier run did not finish: {len(pending)} operations cleared, "
             f"{removed} orphans removed"
         )
 
