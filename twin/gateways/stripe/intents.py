@@ -95,8 +95,7 @@ def confirm(
     says how that went. A declined card leaves it waiting for another one, with the reason in
     `last_payment_error`: raising is left to the caller (the API does, the hosted page does not).
     """
-    if intent["status"] not in _OPEN:
-        raise _unexpected(intent, "confirm")
+    check_open(intent, "confirm")
     intent["payment_method"] = new_id("pm_1")
     if card.authenticate and authenticated is None:
         intent["status"] = "requires_action"
@@ -126,8 +125,7 @@ def confirm(
 
 def cancel(state: State, intent: Object, reason: str | None) -> Object:
     """Cancel an intent that has not succeeded."""
-    if intent["status"] not in _OPEN:
-        raise _unexpected(intent, "cancel")
+    check_open(intent, "cancel")
     intent["status"] = "canceled"
     intent["canceled_at"] = int(time.time())
     intent["cancellation_reason"] = reason
@@ -135,6 +133,12 @@ def cancel(state: State, intent: Object, reason: str | None) -> Object:
     state.put("payment_intent", intent)
     state.emit("payment_intent.canceled", intent)
     return intent
+
+
+def check_open(intent: Object, verb: str) -> None:
+    """Raise unless the intent can still be confirmed, or cancelled."""
+    if intent["status"] not in _OPEN:
+        raise _unexpected(intent, verb)
 
 
 def card_error(intent: Object, request_id: str) -> StripeError:

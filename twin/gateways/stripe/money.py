@@ -45,6 +45,8 @@ def display(amount: int, currency: str) -> str:
     places = decimals(currency)
     whole, rest = divmod(abs(amount), 10**places)
     digits = f"{whole:,}" + (f".{rest:0{places}d}" if places else "")
+    if currency in WHOLE_UNITS and not rest:
+        digits = f"{whole:,}"
     minus = "-" if amount < 0 else ""
     sign = _SIGNS.get(currency)
     return f"{minus}{sign}{digits}" if sign else f"{minus}{digits} {currency.upper()}"

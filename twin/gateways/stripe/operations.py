@@ -171,6 +171,7 @@ def _create_intent(call: Call) -> Object:
 
 def _confirm_intent(call: Call) -> Object:
     intent = call.state.get("payment_intent", call.ids["id"], "intent")
+    intents.check_open(intent, "confirm")
     token = call.params.get("payment_method", intent["payment_method"])
     if token is None:
         raise invalid(

@@ -201,8 +201,13 @@ class Webhooks:
     # --- the work -------------------------------------------------------------------------------
     async def start(self) -> None:
         """Begin to deliver, what was left from the last run included."""
-        for delivery in self._deliveries.newest_first():
-            if delivery["status"] == "pending":
+        for delivery in list(self._deliveries.newest_first()):
+            if delivery["status"] != "pending":
+                continue
+            if self._endpoints.get(delivery["url"]) is None:
+                # The account has it no more; its secret is gone too.
+                self._deliveries.put(delivery["id"], {**delivery, "status": "failed"})
+            else:
                 self._plan(delivery["id"], delivery["due"])
         tls = ssl.create_default_context()
         tls.load_verify_locations(self._authority)
