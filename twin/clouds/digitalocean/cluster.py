@@ -179,6 +179,10 @@ class DatabaseReplica(Resource):
             }
         return Created(id=f"{primary.id}/replicas/{inputs['name']}", outputs=outputs)
 
+    def read(self, ctx: Context, id: str, outputs: Props) -> Props | None:
+        endpoint = ctx.world.database(outputs["clusterId"])
+        return {**outputs, **connection("pg", endpoint)} if endpoint else None
+
     def update(self, ctx: Context, id: str, outputs: Props, news: Props) -> Props:
         _refuse_shrinking(outputs, {"size": outputs["size"], **news})
         return {**outputs, **news}

@@ -30,7 +30,14 @@ _RESERVED_DATABASES: Final = {DEFAULT_DATABASE, "postgres", "template0", "templa
 _NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.\-]{0,62}")
 
 
-class DatabaseDb(Resource):
+class _Part(Resource):
+    """What is gone once its cluster is."""
+
+    def read(self, ctx: Context, id: str, outputs: Props) -> Props | None:
+        return outputs if _stands(ctx, outputs["clusterId"]) else None
+
+
+class DatabaseDb(_Part):
     """A logical database. Its name replaces it: the data goes with the old one."""
 
     token = common.DATABASE
@@ -54,7 +61,7 @@ class DatabaseDb(Resource):
             _drop(ctx, outputs["clusterId"], "databases", outputs["name"])
 
 
-class DatabaseUser(Resource):
+class DatabaseUser(_Part):
     """A login, which may connect and nothing more: grants are the program's own business."""
 
     token = common.USER
@@ -87,7 +94,7 @@ class DatabaseUser(Resource):
             _drop(ctx, outputs["clusterId"], "users", outputs["name"])
 
 
-class DatabaseConnectionPool(Resource):
+class DatabaseConnectionPool(_Part):
     """A PgBouncer pool; all pools of a cluster share its backend connections."""
 
     token = common.POOL

@@ -32,6 +32,9 @@ class _Settings(Resource):
         self._apply(ctx, owner.id, inputs, {})
         return Created(id=f"{owner.id}/{self.suffix}", outputs=inputs)
 
+    def read(self, ctx: Context, id: str, outputs: Props) -> Props | None:
+        return outputs if ctx.world.database(outputs["clusterId"]) else None
+
     def update(self, ctx: Context, id: str, outputs: Props, news: Props) -> Props:
         self._apply(ctx, news["clusterId"], news, outputs)
         return news

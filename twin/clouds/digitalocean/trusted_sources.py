@@ -59,6 +59,10 @@ class DatabaseFirewall(Resource):
             outputs = self._put(ctx, target, inputs)
         return Created(id=id, outputs=outputs)
 
+    def read(self, ctx: Context, id: str, outputs: Props) -> Props | None:
+        primary = _primary(ctx, outputs["clusterId"])
+        return outputs if primary and ctx.world.database(primary.id) else None
+
     def update(self, ctx: Context, id: str, outputs: Props, news: Props) -> Props:
         return self._put(ctx, _target(ctx, news["clusterId"]), news)
 
