@@ -221,10 +221,10 @@ def command_line(pid: int) -> str:
 
 def terminate(pid: int, *, grace: float) -> None:
     """End a process that is not our child: SIGTERM, up to `grace` seconds, SIGKILL."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, _GRACE_SECONDS)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        deadline = time.monotonic() + grace
+        deadline = time.monotonic() + patience
         while is_running(pid) and time.monotonic() < deadline:
             time.sleep(0.05)
         if not is_running(pid):
