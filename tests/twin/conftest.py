@@ -31,7 +31,7 @@ def engine_path() -> Path | None:
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     found = shutil.which("pulumi")
     candidates = [Path(found).parent] if found else []
-    candidates += sorted(cache.glob("payments-platform/**/bin"), reverse=True)
+    candidates += sorted(cache.glob("payments-platform/engine/*/"), reverse=True)
     return next((c for c in candidates if (c / "pulumi-language-python").exists()), None)
 
 
