@@ -7,6 +7,7 @@ recorded and shown by `status`), and the version is that of the image on this ma
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 import threading
 import time
@@ -28,10 +29,14 @@ from twin.machines.valkey import Valkey
 from twin.store import Store
 from twin.world import DatabaseEndpoint, DatabaseSpec, PoolSpec, TrustedSource, WorldError
 
-_ROOT_RESERVE_MIB = 256
+_log = logging.getLogger(__name__)
+
+_RESERVE_MIB = 256
 """Memory beyond the plan's for what shares the container: PgBouncer, filter, health probe."""
 _START_SECONDS = 90
 _STOP_SECONDS = 30
+_RESTARTS = 5
+"""A node that ends this often does not start for want of time."""
 _NAME_LIMIT = 63
 
 
@@ -58,6 +63,9 @@ class Software(Protocol):
 
     def ready(self, container: Any, kept: Mapping[str, Any]) -> bool:
         """Whether it accepts connections."""
+
+    def configure(self, container: Any, settings: Mapping[str, object]) -> None:
+        """Judge and set engine settings; WorldError, and nothing is set, for a bad one."""
 
     def create_db(self, container: Any, name: str) -> None:
         """A logical database."""
@@ -144,9 +152,14 @@ class Databases:
     def start_all(self) -> None:
         """Start what is recorded and stands, and bring it to its record."""
         for cluster_id, kept in self._store.items("machines.database").items():
-            if self._engine.find(self.container_name(cluster_id)) is not None:
+            if self._engine.find(self.container_name(cluster_id)) is None:
+                continue
+            try:
                 with self._locks[cluster_id]:
                     self._start(cluster_id, kept)
+            except WorldError:
+                # One that cannot start must not keep the twin from serving the others.
+                _log.exception("The cluster %s did not come back", kept["spec"]["name"])
 
     def container_name(self, cluster_id: str) -> str:
         """The outer engine's name of a cluster."""
@@ -189,7 +202,10 @@ class Databases:
 
     def configure(self, cluster_id: str, settings: Mapping[str, object]) -> None:
         """See `World.configure_database`."""
-        self._change(cluster_id, lambda kept: kept["settings"].update(settings))
+        with self._locks[cluster_id]:
+            container, software, _ = self._standing(cluster_id)
+            software.configure(container, settings)
+            self._change(cluster_id, lambda kept: kept["settings"].update(settings))
 
     # --- trusted sources ------------------------------------------------------------------------
     def set_trusted_sources(self, cluster_id: str, sources: Sequence[TrustedSource]) -> None:
@@ -239,7 +255,7 @@ class Databases:
     def _start(self, cluster_id: str, kept: Mapping[str, Any]) -> None:
         spec, software = kept["spec"], self._software[kept["spec"]["engine"]]
         data = volume(self._engine, "database", cluster_id, "data")
-        limit = (spec["memory_mib"] + _ROOT_RESERVE_MIB) * 1024 * 1024
+        limit = (spec["memory_mib"] + _RESERVE_MIB) * 1024 * 1024
         names = [kept["host"], kept["private_host"], kept["public"], kept["private"]]
         certificate, key = self._ca.server_certificate(names)
         container = self._engine.ensure(
@@ -283,7 +299,8 @@ class Databases:
     def _await(self, container: Any, software: Software, kept: Mapping[str, Any]) -> None:
         until = time.monotonic() + _START_SECONDS
         while not software.ready(container, kept):
-            if time.monotonic() > until:
+            container.reload()
+            if time.monotonic() > until or container.attrs["RestartCount"] > _RESTARTS:
                 words = container.logs(tail=5).decode(errors="replace").strip()
                 raise WorldError(f"The cluster {kept['spec']['name']} does not start: {words}")
             time.sleep(0.2)

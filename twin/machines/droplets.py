@@ -8,6 +8,7 @@ engine.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ from twin.machines.packets import cloud_firewall
 from twin.machines.userdata import without_swap
 from twin.store import Store
 from twin.world import DropletAddresses, DropletSpec, FirewallRule, WorldError
+
+_log = logging.getLogger(__name__)
 
 INTERFACES = ("eth0", "eth1")
 """Public and private: the engine names them in the order the networks are joined."""
@@ -71,14 +74,16 @@ class Droplets:
         with self._locks[spec.id]:
             public, private = self._networks.addresses_for("droplet", spec.id, spec.vpc_id)
             user_data, left_out = without_swap(spec.user_data)
-            notes = _notes(spec, left_out)
             kept = {
                 "spec": _plain(spec),
                 "public": public,
                 "private": private,
-                "notes": notes,
+                "notes": _notes(spec, left_out),
             }
-            self._store.save("machines.droplet", spec.id, kept)
+            if self.get(spec.id) is None:
+                self._store.save("machines.droplet", spec.id, kept)
+                for note in kept["notes"]:
+                    _log.warning("Droplet %s: %s.", spec.name, note)
             try:
                 self._boot(replace(spec, user_data=user_data), public, private)
             except BaseException:
@@ -157,12 +162,14 @@ class Droplets:
             container = self._engine.find(self.container_name(droplet_id))
             if container is None:
                 continue
-            with self._locks[droplet_id], translated(f"start {container.name}"):
-                if container.status != "running":
-                    self._engine.put(container, self._outside_files(droplet_id))
-                    container.start()
-                else:
+            try:
+                with self._locks[droplet_id], translated(f"start {container.name}"):
                     self._apply(droplet_id)
+                    if container.status != "running":
+                        container.start()
+            except WorldError:
+                # One that cannot start must not keep the twin from serving the others.
+                _log.exception("The droplet %s did not come back", container.name)
 
     def container_name(self, droplet_id: str) -> str:
         """The outer engine's name of a droplet."""

@@ -9,6 +9,7 @@ The schema `public` is closed to logins as in every Postgres since 15.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -21,26 +22,11 @@ POOL_PORT: Final = 25061
 _CONNECTIONS_PER_GIB = 25
 """Of which 3 are kept back for the service itself (DigitalOcean, Postgres limits)."""
 _KEPT_BACK = 3
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 
-_UNITS = {"work_mem": "MB", "temp_file_limit": "kB", "max_failover_replication_time_lag": None}
-_RENAMED = {
-    "pg_stat_statements_track": "pg_stat_statements.track",
-    "stat_monitor_enable": None,
-    "log_min_error_statement": "log_min_error_statement",
-}
-_ELSEWHERE = {
-    "backup_hour",
-    "backup_minute",
-    "pgbouncers",
-    "timescaledbs",
-    "shared_buffers_percentage",
-    "max_failover_replication_time_lag",
-    "stat_monitor_enable",
-    "synchronous_replication",
-    "pg_partman_bgw_interval",
-    "pg_partman_bgw_role",
-}
-"""Settings of the service, not of the server: recorded; only the buffers' share has an effect."""
+_UNITS = {"work_mem": "MB", "temp_file_limit": "kB"}
+"""Where the API's unit is not the server's own."""
+_RENAMED = {"pg_stat_statements_track": "pg_stat_statements.track"}
 
 
 class Postgres:
@@ -81,6 +67,24 @@ class Postgres:
         self._reload_pools(container)
         pending = self._sql(container, "SELECT name FROM pg_settings WHERE pending_restart;")
         return bool(pending.strip())
+
+    def configure(self, container: Any, settings: Mapping[str, object]) -> None:
+        """Set what the server knows, all or nothing; the rest is the service's own affair."""
+        known = set(self._sql(container, "SELECT lower(name) FROM pg_settings;").split())
+        names = {
+            _RENAMED.get(key, key): key for key, value in settings.items() if value is not None
+        }
+        done: list[str] = []
+        wanted = ""
+        try:
+            for wanted in sorted(known & set(names)):
+                value = literal(server_value(names[wanted], settings[names[wanted]]))
+                self._sql(container, f"ALTER SYSTEM SET {identifier(wanted)} = {value};")
+                done.append(wanted)
+        except WorldError as error:
+            for name in done:
+                self._sql(container, f"ALTER SYSTEM RESET {identifier(name)};")
+            raise WorldError(f"The setting {names[wanted]} was refused: {error}") from error
 
     def create_db(self, container: Any, name: str) -> None:
         """A logical database, the administrator's."""
@@ -162,7 +166,7 @@ hostssl   all  all       all       scram-sha-256
 
 
 def server_settings(kept: Mapping[str, Any]) -> str:
-    """The server's configuration: the plan's sizes, TLS, and what the program configured."""
+    """The server's configuration: the plan's sizes and TLS; what is configured is in its data."""
     memory = kept["spec"]["memory_mib"]
     share = float(str(kept["settings"].get("shared_buffers_percentage", 20)))
     fixed = {
@@ -181,12 +185,7 @@ def server_settings(kept: Mapping[str, Any]) -> str:
         "timezone": "UTC",
         "log_timezone": "UTC",
     }
-    asked = {
-        name: value
-        for key, value in kept["settings"].items()
-        for name, value in _server(key, value)
-    }
-    return "".join(f"{key} = {literal(str(value))}\n" for key, value in (fixed | asked).items())
+    return "".join(f"{key} = {literal(str(value))}\n" for key, value in fixed.items())
 
 
 def pool_settings(kept: Mapping[str, Any]) -> str:
@@ -194,8 +193,8 @@ def pool_settings(kept: Mapping[str, Any]) -> str:
     lines = ["[databases]"]
     for pool in kept["pools"]:
         lines.append(
-            f"{_pool_name(pool['name'])} = host={kept['spec']['name'] and kept['private_host']} "
-            f"port={_PORT} dbname={_quoted(pool['database'])} pool_size={pool['size']} "
+            f"{_plain(pool['name'])} = host={kept['private_host']} port={_PORT} "
+            f"dbname='{_plain(pool['database'])}' pool_size={pool['size']} "
             f"pool_mode={pool['mode']}"
         )
     lines += _POOLER.strip().splitlines()
@@ -205,7 +204,7 @@ def pool_settings(kept: Mapping[str, Any]) -> str:
 def pool_rules(pools: Sequence[Mapping[str, Any]]) -> str:
     """Who may use which pool: its user, or everyone where it names none."""
     return "".join(
-        f"hostssl {_pool_name(pool['name'])} {_quoted(pool['user']) if pool['user'] else 'all'} "
+        f"hostssl {_quoted(pool['name'])} {_quoted(pool['user']) if pool['user'] else 'all'} "
         "all scram-sha-256\n"
         for pool in pools
     )
@@ -232,18 +231,13 @@ syslog = 0
 """
 
 
-def _server(key: str, value: object) -> list[tuple[str, object]]:
-    if key in _ELSEWHERE or value is None:
-        return []
-    name = _RENAMED.get(key, key)
-    if name is None:
-        return []
-    unit = _UNITS.get(key)
+def server_value(key: str, value: object) -> str:
+    """A setting of the API as the server writes it."""
     if isinstance(value, bool):
-        return [(name, "on" if value else "off")]
+        return "on" if value else "off"
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # the engine's numbers are all floats
-    return [(name, f"{value}{unit}" if unit else value)]
+    return f"{value}{_UNITS.get(key, '')}"
 
 
 def literal(text: str) -> str:
@@ -256,12 +250,15 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _pool_name(name: str) -> str:
-    return _quoted(name)
-
-
 def _quoted(text: str) -> str:
-    """A name in PgBouncer's files; quotes and line ends would end it early."""
-    if any(bad in text for bad in "'\"\n"):
-        raise WorldError(f"{text!r} cannot be the name of a pool, its database or its user.")
-    return f'"{text}"'
+    return f'"{_plain(text)}"'
+
+
+def _plain(text: str) -> str:
+    """A name for PgBouncer's files, whose keys cannot be quoted."""
+    if not _PLAIN.fullmatch(text):
+        raise WorldError(
+            f"{text!r} cannot be the name of a pool, its database or its user: "
+            "letters, digits, '_', '.' and '-' only."
+        )
+    return text

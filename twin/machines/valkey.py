@@ -29,6 +29,18 @@ _AT_START = {
     "io_threads": "io-threads",
     "valkey_io_threads": "io-threads",
 }
+_MOST = {"databases": 128, "io-threads": 32}
+"""Of the API (DigitalOcean, Valkey configuration)."""
+_POLICIES = (
+    "noeviction",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-random",
+    "volatile-ttl",
+)
 
 
 class Valkey:
@@ -63,6 +75,16 @@ class Valkey:
             self._call(container, kept, "CONFIG", "GET", name).split() != [name, value]
             for name, value in _settings(kept, _AT_START).items()
         )
+
+    def configure(self, container: Any, settings: Mapping[str, object]) -> None:
+        """Judge the values before they are recorded; `apply` sets them."""
+        for name, value in _settings({"settings": settings}, _AT_START).items():
+            if not (value.isdigit() and 1 <= int(value) <= _MOST[name]):
+                raise WorldError(f"{name} = {value}: it must be 1 to {_MOST[name]}.")
+        for name, value in _settings({"settings": settings}, _LIVE).items():
+            allowed = _POLICIES if name == "maxmemory-policy" else None
+            if allowed and value not in allowed:
+                raise WorldError(f"{name} = {value}: it must be one of {', '.join(allowed)}.")
 
     def create_db(self, container: Any, name: str) -> None:
         """Refused, as the service refuses it."""
