@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import tarfile
@@ -22,31 +23,37 @@ _FILES = ("__init__.py", "__main__.py", "agent.py", "wire.py")
 
 
 def ensure_connector_image(
-    home: Path, docker_client: docker.DockerClient, progress: Callable[[str], None]
+    home: Path,
+    docker_client: docker.DockerClient,
+    progress: Callable[[str], None],
+    name: str = IMAGE,
 ) -> str:
     """Build the image on this engine unless it is there and right; returns its name.
 
+    Two homes on one engine take turns with the name: what was pushed under it stays as it was.
     Needs `python:3.13-slim` on the engine, or a registry that has it. Raises
     `docker.errors.BuildError` with the log of a build that failed.
     """
     context = _context(CertificateAuthority(home).certificate)
     wanted = hashlib.sha256(context).hexdigest()
-    try:
-        present = docker_client.images.get(IMAGE)
-        if present.labels.get(LABEL) == wanted:
-            return IMAGE
-    except docker.errors.ImageNotFound:
-        pass
-    progress(f"building {IMAGE} (the twin's connector)")
+    outdated = None
+    with contextlib.suppress(docker.errors.ImageNotFound):
+        outdated = docker_client.images.get(name)
+        if outdated.labels.get(LABEL) == wanted:
+            return name
+    progress(f"building {name} (the twin's connector)")
     docker_client.images.build(
         fileobj=io.BytesIO(context),
         custom_context=True,
-        tag=IMAGE,
+        tag=name,
         labels={LABEL: wanted},
         rm=True,
         forcerm=True,
     )
-    return IMAGE
+    if outdated is not None:
+        with contextlib.suppress(docker.errors.APIError):  # in use, or tagged otherwise too
+            docker_client.images.remove(outdated.id)
+    return name
 
 
 def _context(authority: str) -> bytes:
