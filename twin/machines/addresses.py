@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
+import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -12,6 +16,8 @@ from twin.world import WorldError
 
 _DOCUMENTATION = ("203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24")
 """RFC 5737: never routed, so that nothing real is ever hidden by the twin's internet."""
+_PACKAGE_SERVERS = ("deb.debian.org", "pypi.org", "files.pythonhosted.org")
+_RESOLVE_SECONDS = 2.0
 _SLOT_PREFIX = 26
 _SERVICES = 8
 _MACHINES = 32
@@ -139,6 +145,28 @@ def host_networks(route_table: Path = Path("/proc/net/route")) -> list[IPv4Netwo
         if network.prefixlen:
             networks.append(network)
     return networks
+
+
+def package_servers(names: Collection[str] = _PACKAGE_SERVERS) -> list[IPv4Network]:
+    """Where this machine's name service finds the package servers that image builds ask.
+
+    A closed network may keep its proxy in a documentation range: a slot over it would cut off every
+    build. Names that do not resolve within two seconds are left out.
+    """
+    found: list[IPv4Network] = []
+
+    def resolve(name: str) -> None:
+        with contextlib.suppress(OSError):
+            for _, _, _, _, address in socket.getaddrinfo(name, 443, socket.AF_INET):
+                found.append(IPv4Network(str(address[0])))
+
+    threads = [threading.Thread(target=resolve, args=(name,), daemon=True) for name in names]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + _RESOLVE_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return list(dict.fromkeys(found))
 
 
 def _little_endian(text: str) -> IPv4Address:

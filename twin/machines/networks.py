@@ -24,6 +24,7 @@ from twin.machines.addresses import (
     choose_slot,
     first_free,
     host_networks,
+    package_servers,
     overlapping,
 )
 from twin.machines.engine import Engine, File, Machine, translated
@@ -80,7 +81,10 @@ class Networks:
             return
         kept = self._store.load("machines.internet", "slot")
         taken = self._taken()
-        slot = IPv4Network(kept) if kept and self._inhabited() else choose_slot(taken)
+        if kept and self._inhabited():
+            slot = IPv4Network(kept)
+        else:
+            slot = choose_slot(taken | {"a package server": package_servers()})
         self._refuse_overlap("the twin's internet", slot, taken)
         self._store.save("machines.internet", "slot", str(slot))
         internet = Internet(slot)
