@@ -24,8 +24,8 @@ from twin.machines.addresses import (
     choose_slot,
     first_free,
     host_networks,
-    package_servers,
     overlapping,
+    package_servers,
 )
 from twin.machines.engine import Engine, File, Machine, translated
 from twin.machines.images import image
