@@ -12,7 +12,8 @@ from typing import Any, Final, Protocol
 
 from aiohttp import web
 
-from twin.collect import Collected, remove_all
+from twin.collect import Collected, in_order, remove_all, went_with_droplet
+from twin.protocol.resource import Props
 from twin.store import Record, Store
 
 _log = logging.getLogger(__name__)
@@ -23,8 +24,11 @@ _DATABASES: Final = "digitalocean:index/database"
 class Providers(Protocol):
     """What the door asks of the provider servers."""
 
-    def remove(self, record: Record) -> None:
+    def remove(self, record: Record, config: Props | None = None) -> None:
         """Remove one resource."""
+
+    def forget(self, record: Record) -> None:
+        """Forget one that has gone with what held it."""
 
     def collect(self) -> list[str]:
         """Remove what has no record."""
@@ -32,6 +36,10 @@ class Providers(Protocol):
 
 class Machines(Protocol):
     """What the door asks of a world."""
+
+    @property
+    def nested_engines(self) -> bool:
+        """Whether what droplets run goes with them."""
 
     def collect(self, *, droplets: Collection[str], databases: Collection[str]) -> list[str]:
         """Remove machines that are not named."""
@@ -89,7 +97,9 @@ class Admin:
 
     async def _status(self, request: web.Request) -> web.Response:
         machines = await asyncio.to_thread(self._machines.status)
-        counts = Counter(record.token for record in self._store.all())
+        records = self._store.all()
+        gone = {(r.token, r.id) for r in went_with_droplet(self._store, records)}
+        counts = Counter(r.token for r in records if (r.token, r.id) not in gone)
         return web.json_response(
             {**self._about, "resources": counts, "machines": machines, "health": "ok"}
         )
@@ -101,11 +111,28 @@ class Admin:
             reason = 'the body must be {"keep": [["token", "id"], …]}'
             return web.json_response({"error": reason}, status=400)
         async with self._busy:
-            orphans = [r for r in self._store.all() if (r.token, r.id) not in keep]
-            done = await asyncio.to_thread(remove_all, orphans, self._providers.remove)
+            kept = [r for r in self._store.all() if (r.token, r.id) in keep]
+            done = await asyncio.to_thread(self._remove_all_but, kept)
             unrecorded = await asyncio.to_thread(self._collect_unrecorded)
         answer = {**_report(done), "unrecorded": unrecorded}
         return web.json_response(answer, status=200 if not done.failed else 500)
+
+    def _remove_all_but(self, kept: list[Record]) -> Collected:
+        """Remove every other record; what stands on a droplet that goes is only forgotten."""
+        named = {(record.token, record.id) for record in kept}
+        orphans = [r for r in self._store.all() if (r.token, r.id) not in named]
+        docker = [r for r in orphans if r.token.startswith("docker:")]
+        gone = {(r.token, r.id) for r in went_with_droplet(self._store, [*kept, *docker])}
+        gone -= named
+        rest = [r for r in orphans if (r.token, r.id) not in gone]
+        done = remove_all(rest, self._providers.remove)
+        for record in in_order([r for r in docker if (r.token, r.id) in gone]):
+            if self._machines.nested_engines:
+                self._providers.forget(record)
+            else:  # it stands on the outer engine, which has outlived the droplet
+                self._providers.remove(record, {})
+        done.removed += gone
+        return done
 
     def _collect_unrecorded(self) -> list[str]:
         """What a crash of the twin left: containers first, then machines."""
@@ -123,7 +150,7 @@ class Admin:
 
     async def _destroy_all(self, request: web.Request) -> web.Response:
         async with self._busy:
-            done = await asyncio.to_thread(remove_all, self._store.all(), self._providers.remove)
+            done = await asyncio.to_thread(self._remove_all_but, [])
             await asyncio.to_thread(self._machines.destroy_all)
             # What could not be removed one by one went with its machine.
             for token, id in done.failed:

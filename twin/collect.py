@@ -6,8 +6,10 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
-from twin.store import Record
+from twin.protocol.servicer import made_with
+from twin.store import Record, Store
 
 _log = logging.getLogger(__name__)
 
@@ -77,6 +79,25 @@ def remove_all(records: Sequence[Record], remove: Callable[[Record], None]) -> C
             break
         left = failed
     return done
+
+
+def went_with_droplet(store: Store, records: Sequence[Record]) -> list[Record]:
+    """Those of the engines of droplets that are not among the records.
+
+    The program deletes containers with their droplet (`deleted_with`), so nobody tells the double.
+    """
+    addresses = {
+        record.outputs.get(name)
+        for record in records
+        for name in ("ipv4Address", "ipv4AddressPrivate", "ipAddress")
+    }
+    gone = []
+    for record in records:
+        if record.token.startswith("docker:"):
+            host = urlsplit(str(made_with(store, record.token, record.id).get("host") or ""))
+            if host.scheme == "ssh" and host.hostname not in addresses:
+                gone.append(record)
+    return gone
 
 
 def _rank(token: str) -> int:

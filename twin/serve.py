@@ -91,6 +91,8 @@ async def _start(
 ) -> None:
     instance = places.instance_name(options.home)
     run_dir = places.run_directory(instance)
+    if options.paper:  # with machines it stays: they have it mounted
+        parts.callback(run_dir.rmdir)
     store = Store(options.home / "twin.db")
     parts.callback(store.close)
     authority = CertificateAuthority(options.home)

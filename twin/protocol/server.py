@@ -10,7 +10,7 @@ from typing import Final
 import grpc
 from pulumi.runtime.proto import provider_pb2_grpc
 
-from twin.protocol.resource import Context, Package
+from twin.protocol.resource import Context, Package, Props
 from twin.protocol.servicer import Servicer
 from twin.store import Record
 
@@ -49,9 +49,16 @@ class ProviderServers:
         """The port of each package."""
         return {name: served.port for name, served in self._served.items()}
 
-    def remove(self, record: Record) -> None:
-        """Remove a resource without an engine; KeyError when its package is not served."""
-        self._served[record.token.split(":", 1)[0]].servicer.remove(record)
+    def remove(self, record: Record, config: Props | None = None) -> None:
+        """Remove a resource without an engine; KeyError when its package is not served.
+
+        `config` stands in for the provider configuration it was made with.
+        """
+        self._served[record.token.split(":", 1)[0]].servicer.remove(record, config)
+
+    def forget(self, record: Record) -> None:
+        """Forget a resource that has gone with what held it."""
+        self._served[record.token.split(":", 1)[0]].servicer.forget(record)
 
     def collect(self) -> list[str]:
         """Remove what a crash left without a record, package by package."""

@@ -27,7 +27,7 @@ from twin.protocol.resource import (
     Resource,
 )
 from twin.protocol.values import Secret
-from twin.store import Record
+from twin.store import Record, Store
 
 _DEFAULTED: Final = "__defaults"  # the bridges' list of inputs that the program did not give
 _MADE_WITH: Final = "protocol.made-with"  # the provider configuration behind each record
@@ -42,12 +42,17 @@ class Servicer(Instances):
         self._sessions.cancel_all()
         self.package.cancel()
 
-    def remove(self, record: Record) -> None:
+    def remove(self, record: Record, config: Props | None = None) -> None:
         """Remove a resource without an engine, with the configuration it was made with."""
         resource = self._resources[record.token]
-        config = self._base.store.load(_MADE_WITH, _key(record.token, record.id))
-        ctx = dataclasses.replace(self._base, config=config or {})
+        if config is None:
+            config = made_with(self._base.store, record.token, record.id)
+        ctx = dataclasses.replace(self._base, config=config)
         resource.delete(ctx, record.id, record.outputs)
+        self._forget(record.token, record.id)
+
+    def forget(self, record: Record) -> None:
+        """Forget a resource that has gone with what held it."""
         self._forget(record.token, record.id)
 
     def collect(self) -> list[str]:
@@ -270,6 +275,11 @@ class Servicer(Instances):
 
 def _timed(ctx: Context, request: _Timed) -> Context:
     return dataclasses.replace(ctx, timeout=request.timeout)
+
+
+def made_with(store: Store, token: str, id: str) -> Props:
+    """The provider configuration that a recorded resource was made with."""
+    return store.load(_MADE_WITH, _key(token, id)) or {}
 
 
 def _key(token: str, id: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from docker.errors import BuildError
+from docker.errors import APIError, BuildError
 from docker.utils.build import create_archive, exclude_paths
 
 from twin.clouds.docker.engines import Engine, Engines, push, refusals
@@ -91,7 +91,16 @@ class Image(Resource):
         return self._outputs(ctx, news)
 
     def delete(self, ctx: Context, id: str, outputs: Props) -> None:
-        """The provider leaves images where they are; so does this double."""
+        """The provider leaves images where they are; the twin takes its tag off the outer engine.
+
+        The layers stay: they are the builder's cache.
+        """
+        if ctx.world.paper:
+            return
+        engine = self._engines.of(ctx)
+        if engine.outer:
+            with contextlib.suppress(APIError):
+                engine.api.remove_image(engine.local_name(ctx, id), noprune=True)
 
     def _outputs(self, ctx: Context, inputs: Props) -> Props:
         told = _told(inputs)
@@ -104,6 +113,7 @@ class Image(Resource):
         local = engine.local_name(ctx, inputs["imageName"])
         with refusals(f"build image {inputs['imageName']}"):
             id = _build(ctx, engine, local, inputs.get("build", {}))
+            _remove_superseded(ctx, engine)
             if inputs.get("skipPush"):
                 return {**told, "repoDigest": id}
             digest = push(engine.api, Reference.parse(local), _auth(inputs))
@@ -170,6 +180,15 @@ def _build(ctx: Context, engine: Engine, tag: str, build: Props) -> str:
     if not id:
         raise BuildError("the engine named no image", iter(()))
     return id
+
+
+def _remove_superseded(ctx: Context, engine: Engine) -> None:
+    """Remove the images of this instance that a newer build has taken the tag from."""
+    for name, value in engine.labels(ctx).items():
+        found = {"label": f"{name}={value}", "dangling": True}
+        for superseded in engine.api.images(filters=found, quiet=True):
+            with contextlib.suppress(APIError):  # a container still runs it
+                engine.api.remove_image(superseded)
 
 
 def _entries(context: Path, dockerfile: Path) -> list[str]:

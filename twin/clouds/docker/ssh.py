@@ -28,6 +28,7 @@ _USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _NOISE: Final = re.compile(r"^(Warning: Permanently added|mux_client|ControlSocket)")
 _OLDEST_API: Final = "1.24"  # only to ask for the version, which every engine answers unversioned
 _NOWHERE: Final = "http://localhost:80"  # never dialled: the adapter's sockets are ssh's
+_SESSIONS: Final = 8  # sshd allows 10 per login (MaxSessions), and gates log in too
 _REQUEST_SECONDS: Final = 600  # a pull or a stop may be silent for long
 
 
@@ -124,7 +125,7 @@ class _Connection(urllib3.connection.HTTPConnection):
 
 class _Pool(urllib3.connectionpool.HTTPConnectionPool):
     def __init__(self, dialler: Dialler, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout, maxsize=4)
+        super().__init__("localhost", timeout=timeout, maxsize=_SESSIONS, block=True)
         self._dialler, self._seconds = dialler, timeout
 
     def _new_conn(self) -> _Connection:
