@@ -162,4 +162,7 @@ def _storage(ctx: Context, region: str) -> Storage:
         raise ApiError(403, f'spacesAccessId "{access}": AccessDenied, or the secret is wrong')
     if getattr(ctx.world, "paper", False):
         return PaperStorage(ctx)
+    if (access, secret) == owner:
+        # The account's own key was there before any resource: the storage has to know it too.
+        ctx.world.set_spaces_key(access, secret, {"": "fullaccess"})
     return S3Storage(ctx.world.spaces_endpoint(region), access, secret)
