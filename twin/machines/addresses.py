@@ -6,23 +6,16 @@ import contextlib
 import socket
 import threading
 import time
-import os
-import socket
-from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from itertools import chain, islice
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from twin.world import WorldError
 
 _DOCUMENTATION = ("203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24")
 """RFC 5737: nobody's in the world at large, so that the twin's internet hides nothing real."""
-_NEEDED = ("deb.debian.org", "security.debian.org", "pypi.org", "registry-1.docker.io")
-"""Hosts that must stay reachable: closed networks put their mirrors into documentation ranges."""
-_RESOLVE_SECONDS = 3
 _PACKAGE_SERVERS = ("deb.debian.org", "pypi.org", "files.pythonhosted.org")
 _RESOLVE_SECONDS = 2.0
 _SLOT_PREFIX = 26
@@ -139,33 +132,6 @@ def first_free(candidates: Iterator[str], used: Collection[str], what: str) -> s
         if candidate not in used:
             return candidate
     raise WorldError(f"No {what} address is left in the twin: remove something first.")
-
-
-def needed_hosts(resolve: Callable[[str], Collection[str]]) -> dict[str, list[IPv4Network]]:
-    """Who this host cannot do without, by description, as networks of one address each.
-
-    `resolve` gives a name's IPv4 addresses, none when it has none; what takes longer than three
-    seconds is left out.
-    """
-    names = {name: f"the host {name}" for name in _NEEDED}
-    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        proxy = urlsplit(os.environ.get(variable, "")).hostname
-        if proxy:
-            names[proxy] = f"the proxy {proxy}"
-    pool = ThreadPoolExecutor(max_workers=len(names))
-    asked = {pool.submit(resolve, name): what for name, what in names.items()}
-    pool.shutdown(wait=False)
-    done, _ = wait(asked, timeout=_RESOLVE_SECONDS)
-    return {asked[found]: [IPv4Network(address) for address in found.result()] for found in done}
-
-
-def resolve(name: str) -> set[str]:
-    """The IPv4 addresses of a name on this host; none when it has none."""
-    try:
-        found = socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)
-    except OSError:
-        return set()
-    return {str(address[4][0]) for address in found}
 
 
 def host_networks(route_table: Path = Path("/proc/net/route")) -> list[IPv4Network]:
