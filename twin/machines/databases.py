@@ -115,7 +115,7 @@ class Databases:
 
     def _new(self, spec: DatabaseSpec) -> dict[str, Any]:
         public, private = self._networks.addresses_for("database", spec.id, spec.vpc_id)
-        number = int(hashlib.sha256(self._engine.instance.encode()).hexdigest()[:5], 16)
+        number = int(hashlib.sha256(self._engine.instance.encode()).hexdigest()[:4], 16)
         host = f"{spec.name}-do-user-{number}-0.g.db.ondigitalocean.com"
         if len(f"private-{host}".partition(".")[0]) > _NAME_LIMIT:
             raise WorldError(f"The cluster's name {spec.name} is too long for its host name.")
