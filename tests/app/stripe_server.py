@@ -82,6 +82,7 @@ class StripeServer:
             "payment_intent": None,
             "url": f"https://checkout.stripe.test/c/pay/{ref}",
             "success_url": form["success_url"],
+            "cancel_url": form["cancel_url"],
             "livemode": False,
         }
         self.sessions[ref] = session

@@ -62,7 +62,7 @@ async def test_health_says_what_the_platform_is_made_of_and_nothing_else(browser
     body = answer.json()
     assert answer.status_code == 200
     assert body["status"] == "healthy"
-    assert {"database", "cache"} <= body["checks"].keys()
+    assert body["checks"] == {"database": True, "cache": True, "stripe": True}
     assert body["version"] == "tests"
     assert body.keys() == {"status", "timestamp", "checks", "version"}
 
@@ -132,23 +132,32 @@ async def test_a_sick_gateway_does_not_stop_requests() -> None:
     assert answer.json()["checks"] == {"database": True, "stripe": False}
 
 
+async def _ready_on(settings: ServiceSettings) -> httpx.Response:
+    resources = build(settings, name="tests")
+    try:
+        async with _client(create_app(resources)) as client:
+            return await client.get("/readyz")
+    finally:
+        await resources.close()
+
+
 async def test_a_database_that_misses_this_release_s_migration_is_not_ready(
-    postgres: Cluster, database_name: str, browser: Browser
+    postgres: Cluster, database_name: str, settings: ServiceSettings
 ) -> None:
     heads = SchemaState().heads
     with postgres.connect(MIGRATOR, database_name, autocommit=True) as connection:
         connection.execute("UPDATE payments.alembic_version SET version_num = '0001_frame'")
-    answer = (await browser.get("/readyz")).response
+    answer = await _ready_on(settings)
     assert heads != {"0001_frame"}
     assert (answer.status_code, answer.json()["checks"]["database"]) == (503, False)
 
 
 async def test_a_newer_schema_leaves_the_old_release_serving(
-    postgres: Cluster, database_name: str, browser: Browser
+    postgres: Cluster, database_name: str, settings: ServiceSettings
 ) -> None:
     with postgres.connect(MIGRATOR, database_name, autocommit=True) as connection:
         connection.execute("UPDATE payments.alembic_version SET version_num = '9999_next'")
-    assert (await browser.get("/readyz")).response.status_code == 200
+    assert (await _ready_on(settings)).status_code == 200
 
 
 def test_the_schema_s_heads_are_read_from_the_migrations(tmp_path: Path) -> None:

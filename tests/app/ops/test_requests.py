@@ -6,16 +6,18 @@ import io
 import json
 import logging
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import pytest_asyncio
 import structlog
-from fastapi import FastAPI
 from prometheus_client import generate_latest
 
+from payments.app import create_app
 from payments.ops import logs, metrics
 from payments.ops.headers import CONTENT_SECURITY_POLICY
-from tests.app.people.site import EMAIL, PASSWORD, Browser
+from payments.resources import Resources
+from tests.app.people.site import PASSWORD, Browser, browser_on
 
 MARKER = "PLANTEDMARKER"
 
@@ -41,22 +43,26 @@ def _value(name: str, **labels: str) -> float:
     return metrics.REGISTRY.get_sample_value(name, labels) or 0.0
 
 
-@pytest.fixture
-def broken(site: FastAPI) -> FastAPI:
-    """The site with a page that fails with a secret in its error."""
+@pytest_asyncio.fixture
+async def own(resources: Resources) -> AsyncIterator[Browser]:
+    """A browser on an application of this test's own, with a page that fails with a secret."""
+    app = create_app(resources)
 
-    @site.get("/broken")
+    @app.get("/broken")
     async def broken() -> None:
         raise RuntimeError(f"password=hunter22 {MARKER} sk_live_{MARKER}")
 
-    return site
+    @app.get("/drain")
+    async def drain() -> None:
+        app.state.drain.begin()
+
+    async with browser_on(app) as made:
+        yield made
 
 
 @pytest.mark.parametrize("path", ["/login", "/livez", "/nowhere", "/api/nowhere", "/broken"])
-async def test_every_answer_has_the_security_headers(
-    broken: FastAPI, browser: Browser, path: str
-) -> None:
-    headers = (await browser.get(path)).response.headers
+async def test_every_answer_has_the_security_headers(own: Browser, path: str) -> None:
+    headers = (await own.get(path)).response.headers
     assert headers["content-security-policy"] == CONTENT_SECURITY_POLICY
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["x-frame-options"] == "DENY"
@@ -69,9 +75,9 @@ async def test_every_answer_has_the_security_headers(
     assert "server" not in headers
 
 
-async def test_a_draining_replica_s_refusal_has_them_too(site: FastAPI, browser: Browser) -> None:
-    site.state.drain.begin()
-    answer = (await browser.get("/login")).response
+async def test_a_draining_replica_s_refusal_has_them_too(own: Browser) -> None:
+    await own.get("/drain")
+    answer = (await own.get("/login")).response
     assert answer.status_code == 503
     assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
 
@@ -84,13 +90,13 @@ def test_the_policy_allows_nothing_inline_and_nothing_from_elsewhere() -> None:
 
 
 async def test_an_unexpected_error_shows_a_person_nothing_but_its_reference(
-    broken: FastAPI, browser: Browser, lines: io.StringIO
+    own: Browser, lines: io.StringIO
 ) -> None:
-    page = await browser.get("/broken")
+    page = await own.get("/broken")
     assert page.response.status_code == 500
     assert page.response.headers["content-type"].startswith("text/html")
     assert page.response.headers["x-request-id"] in page.words
-    api = await browser.client.get("/broken", headers={"accept": "application/json"})
+    api = await own.client.get("/broken", headers={"accept": "application/json"})
     assert api.status_code == 500
     assert api.json()["code"] == "internal_error"
     for text in (page.response.text, api.text):
@@ -141,7 +147,7 @@ async def test_nothing_that_somebody_typed_is_logged_during_a_whole_visit(
     await browser.send("/logout", on="/account")
     text = lines.getvalue()
     assert "request.answered" in text
-    for secret in (MARKER, MARKER.lower(), PASSWORD, EMAIL, session):
+    for secret in (MARKER, MARKER.lower(), PASSWORD, browser.email, session):
         assert secret not in text
 
 

@@ -12,8 +12,8 @@ from sqlalchemy import text
 
 from payments.pages.status import ORDER_EVENTS, ORDER_STATES, PAID
 from payments.resources import Resources
-from tests.app.pages.stripe_double import StripeDouble
 from tests.app.pages.test_pages import check_page
+from tests.app.people.fixtures import Till
 from tests.app.people.site import Browser, Page, browser_on
 
 
@@ -40,7 +40,7 @@ def _path(url: str) -> str:
 
 
 async def test_somebody_pays_and_sees_it_confirmed_in_the_books(
-    browser: Browser, stripe: StripeDouble
+    browser: Browser, till: Till
 ) -> None:
     await browser.join()
     assert "Nothing here yet" in (await browser.get("/dashboard")).words
@@ -48,17 +48,17 @@ async def test_somebody_pays_and_sees_it_confirmed_in_the_books(
 
     to_checkout = await browser.get(f"{path}/checkout")
     check_page(to_checkout)
-    assert _refresh(to_checkout) == stripe.last["url"]
-    assert "checkout.stripe.localhost" in to_checkout.words
+    assert _refresh(to_checkout) == till.last["url"]
+    assert "checkout.stripe.test" in to_checkout.words
 
-    back = _refresh(await browser.get(_path(stripe.last["success_url"])))
+    back = _refresh(await browser.get(_path(till.last["success_url"])))
     waiting = await browser.get(back)
     check_page(waiting)
     assert "Waiting for confirmation" in waiting.words
     assert "Pay now" not in waiting.words, "nobody should pay twice"
     assert (await browser.client.get(f"{path}/status")).json() == {"status": "pending"}
 
-    await stripe.confirm(browser.client, stripe.last)
+    await till.confirm(browser)
     assert (await browser.client.get(f"{path}/status")).json() == {"status": "paid"}
     paid = await browser.get(back)
     check_page(paid)
@@ -76,7 +76,7 @@ async def test_somebody_pays_and_sees_it_confirmed_in_the_books(
     assert "\N{MINUS SIGN}\N{NARROW NO-BREAK SPACE}€24.90" in overview.response.text
 
 
-async def test_coming_back_is_not_paying(browser: Browser, stripe: StripeDouble) -> None:
+async def test_coming_back_is_not_paying(browser: Browser, till: Till) -> None:
     await browser.join()
     path = await _order(browser)
     for query in ("?returned=paid", "?returned=cancelled", ""):
@@ -88,12 +88,12 @@ async def test_coming_back_is_not_paying(browser: Browser, stripe: StripeDouble)
 
 
 async def test_coming_back_without_the_strict_cookie_goes_on_from_a_page_of_ours(
-    site: FastAPI, browser: Browser, stripe: StripeDouble
+    site: FastAPI, browser: Browser, till: Till
 ) -> None:
     await browser.join()
     path = await _order(browser)
     async with browser_on(site) as without_cookie:
-        landing = await without_cookie.get(_path(stripe.last["success_url"]))
+        landing = await without_cookie.get(_path(till.last["success_url"]))
         assert landing.response.status_code == 200, "a redirect would not bring the cookie along"
         check_page(landing)
         target = _refresh(landing)
@@ -107,7 +107,7 @@ async def test_coming_back_without_the_strict_cookie_goes_on_from_a_page_of_ours
     assert "Waiting for confirmation" in (await browser.get(target)).words
 
 
-async def test_a_form_sent_twice_is_one_order(browser: Browser, stripe: StripeDouble) -> None:
+async def test_a_form_sent_twice_is_one_order(browser: Browser, till: Till) -> None:
     await browser.join()
     page = await browser.get("/payments/new")
     fields = page.forms["/payments/new"]
@@ -115,7 +115,7 @@ async def test_a_form_sent_twice_is_one_order(browser: Browser, stripe: StripeDo
         *(browser.client.post("/payments/new", data=fields) for _ in range(2))
     )
     assert first.headers["location"] == second.headers["location"]
-    assert len(stripe.sessions) == 1
+    assert len(till.server.sessions) == 1
     other = await browser.client.post("/payments/new", data=fields | {"sku": "course"})
     assert other.headers["location"] != first.headers["location"], "another choice, another order"
     fresh = await browser.get("/payments/new")
@@ -134,22 +134,22 @@ async def test_a_form_sent_twice_is_one_order(browser: Browser, stripe: StripeDo
     ],
 )
 async def test_a_wrong_choice_shows_the_form_again(
-    browser: Browser, stripe: StripeDouble, fields: dict[str, str]
+    browser: Browser, till: Till, fields: dict[str, str]
 ) -> None:
     await browser.join()
     page = await browser.get("/payments/new")
     answer = await browser.client.post("/payments/new", data=page.forms["/payments/new"] | fields)
     assert answer.status_code == 422
     check_page(Page(answer))
-    assert not stripe.sessions
+    assert not till.server.sessions
 
 
-async def test_nobody_chooses_their_own_price(browser: Browser, stripe: StripeDouble) -> None:
+async def test_nobody_chooses_their_own_price(browser: Browser, till: Till) -> None:
     await browser.join()
     page = await browser.get("/payments/new")
     fields = page.forms["/payments/new"] | {"amount": "1", "price": "1", "quantity": "0"}
     await browser.client.post("/payments/new", data=fields)
-    assert stripe.last["amount_total"] == 2490
+    assert till.last["amount_total"] == 2490
 
 
 @pytest.mark.parametrize(
@@ -166,21 +166,19 @@ async def test_the_catalogue_is_shown_in_a_currency_it_is_sold_in(
     assert not hidden or hidden not in page.words
 
 
-async def test_leaving_the_checkout_leaves_the_order_open(
-    browser: Browser, stripe: StripeDouble
-) -> None:
+async def test_leaving_the_checkout_leaves_the_order_open(browser: Browser, till: Till) -> None:
     await browser.join()
     path = await _order(browser)
-    page = await browser.get(_refresh(await browser.get(_path(stripe.last["cancel_url"]))))
+    page = await browser.get(_refresh(await browser.get(_path(till.last["cancel_url"]))))
     check_page(page)
     assert "without paying" in page.words
     assert any(link["href"] == f"{path}/checkout" for link in page.of("a")), "it can be paid still"
 
 
-async def test_an_expired_order_cannot_be_paid(browser: Browser, stripe: StripeDouble) -> None:
+async def test_an_expired_order_cannot_be_paid(browser: Browser, till: Till) -> None:
     await browser.join()
     path = await _order(browser)
-    await stripe.expire(browser.client, stripe.last)
+    await till.tell(browser, "checkout.session.expired", till.last | {"status": "expired"})
     page = await browser.get(path)
     assert "Nobody paid in time" in page.words
     assert "Pay now" not in page.words
@@ -189,10 +187,10 @@ async def test_an_expired_order_cannot_be_paid(browser: Browser, stripe: StripeD
 
 
 async def test_a_gateway_that_does_not_answer_leaves_an_order_that_waits(
-    browser: Browser, stripe: StripeDouble
+    browser: Browser, till: Till
 ) -> None:
     await browser.join()
-    stripe.down = True
+    till.server.faults.append("fail")
     page = await browser.get("/payments/new")
     answer = await browser.client.post("/payments/new", data=page.forms["/payments/new"])
     assert re.fullmatch(r"/orders/[0-9a-f-]{36}", answer.headers["location"])
@@ -203,10 +201,10 @@ async def test_a_gateway_that_does_not_answer_leaves_an_order_that_waits(
 
 
 async def test_a_gateway_that_refuses_says_that_nothing_was_charged(
-    browser: Browser, stripe: StripeDouble
+    browser: Browser, till: Till
 ) -> None:
     await browser.join()
-    stripe.refusing = True
+    till.server.faults.append("refuse")
     page = await browser.get("/payments/new")
     answer = await browser.client.post("/payments/new", data=page.forms["/payments/new"])
     shown = await browser.get(answer.headers["location"])
@@ -215,12 +213,12 @@ async def test_a_gateway_that_refuses_says_that_nothing_was_charged(
 
 
 async def test_somebody_else_s_order_does_not_exist(
-    site: FastAPI, browser: Browser, stripe: StripeDouble
+    site: FastAPI, browser: Browser, till: Till
 ) -> None:
     await browser.join()
     path = await _order(browser)
     async with browser_on(site) as other:
-        await other.join("eve@example.com")
+        await other.join()
         for leaf in ("", "/checkout", "/status", "?returned=paid"):
             page = await other.get(path + leaf)
             assert page.response.status_code == 404, leaf

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from html.parser import HTMLParser
+from itertools import count
 
 import httpx
 from fastapi import FastAPI
@@ -12,7 +13,6 @@ from fastapi import FastAPI
 from payments.people.sessions import COOKIE
 from tests.app.fixtures import PUBLIC_URL
 
-EMAIL = "ada@example.com"
 PASSWORD = "four marbles under a hat"
 OTHER_PASSWORD = "seven ladders in the rain"
 
@@ -60,8 +60,9 @@ class Page(HTMLParser):
 class Browser:
     """One person's browser on the site."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx.AsyncClient, email: str | None = None) -> None:
         self.client = client
+        self.email = email or f"ada-{next(_numbers)}@example.com"
 
     async def get(self, path: str, **options: object) -> Page:
         return Page(await self.client.get(path, **options))  # type: ignore[arg-type]
@@ -71,16 +72,16 @@ class Browser:
         page = await self.get(on or action)
         return await self.client.post(action, data=page.forms[action] | fields)
 
-    async def register(self, email: str = EMAIL, password: str = PASSWORD) -> httpx.Response:
-        return await self.send("/register", email=email, password=password)
+    async def register(self, email: str | None = None, password: str = PASSWORD) -> httpx.Response:
+        return await self.send("/register", email=_or(email, self.email), password=password)
 
-    async def log_in(self, email: str = EMAIL, password: str = PASSWORD) -> httpx.Response:
-        return await self.send("/login", email=email, password=password)
+    async def log_in(self, email: str | None = None, password: str = PASSWORD) -> httpx.Response:
+        return await self.send("/login", email=_or(email, self.email), password=password)
 
-    async def join(self, email: str = EMAIL, password: str = PASSWORD) -> None:
+    async def join(self) -> None:
         """Register and log in, both of which must work."""
-        assert (await self.register(email, password)).status_code == 303
-        assert (await self.log_in(email, password)).status_code == 303
+        assert (await self.register()).status_code == 303
+        assert (await self.log_in()).status_code == 303
 
     @property
     def session(self) -> str | None:
@@ -88,12 +89,24 @@ class Browser:
         return self.client.cookies.get(COOKIE)
 
 
+def _or(given: str | None, own: str) -> str:
+    return own if given is None else given
+
+
+_numbers = count(1)
+
+
 @asynccontextmanager
-async def browser_on(app: FastAPI, address: str = "198.51.100.7") -> AsyncIterator[Browser]:
-    """Give a browser at a client address, behind a gateway at a private one."""
+async def browser_on(
+    app: FastAPI, address: str = "198.51.100.7", *, email: str | None = None
+) -> AsyncIterator[Browser]:
+    """Give a browser at a client address, behind a gateway at a private one.
+
+    It belongs to a new person, or to the one whose `email` is given.
+    """
     transport = httpx.ASGITransport(app=app, client=("172.18.0.2", 40000))
     headers = {"cf-connecting-ip": address, "accept": "text/html", "user-agent": "Firefox/140"}
     async with httpx.AsyncClient(
         transport=transport, base_url=PUBLIC_URL, headers=headers
     ) as client:
-        yield Browser(client)
+        yield Browser(client, email)

@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from payments.people.csrf import VISITOR_COOKIE, Csrf
-from tests.app.people.site import EMAIL, PASSWORD, Browser, browser_on
+from tests.app.people.site import PASSWORD, Browser, browser_on
 
 KEY = b"k" * 32
 
@@ -61,7 +61,7 @@ async def test_every_form_on_the_site_carries_a_token(browser: Browser) -> None:
 
 @pytest.mark.parametrize("path", ["/login", "/register"])
 async def test_a_form_of_nobody_s_browser_is_refused(browser: Browser, path: str) -> None:
-    fields = {"email": EMAIL, "password": PASSWORD}
+    fields = {"email": browser.email, "password": PASSWORD}
     assert (await browser.client.post(path, data=fields)).status_code == 403
 
 
@@ -72,7 +72,7 @@ async def test_a_token_made_for_another_visitor_is_refused(
     async with browser_on(site) as attacker:
         planted = (await attacker.get(path)).forms[path]["csrf"]
     await browser.get(path)
-    fields = {"email": EMAIL, "password": PASSWORD, "csrf": planted}
+    fields = {"email": browser.email, "password": PASSWORD, "csrf": planted}
     answer = await browser.client.post(path, data=fields)
     assert answer.status_code == 403
     assert "out of date" in answer.text
@@ -83,7 +83,7 @@ async def test_a_form_of_somebody_logged_in_needs_this_session_s_token(
     site: FastAPI, browser: Browser, path: str
 ) -> None:
     await browser.join()
-    async with browser_on(site) as other:
+    async with browser_on(site, email=browser.email) as other:
         await other.log_in()
         token = (await other.get("/account")).forms["/logout"]["csrf"]
     for data in ({}, {"csrf": "nonsense"}, {"csrf": token}):
