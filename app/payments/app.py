@@ -44,7 +44,6 @@ def create_app(resources: Resources) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await _check_login(resources)
         yield
         await resources.close()
 
@@ -71,7 +70,7 @@ def create_app(resources: Resources) -> FastAPI:
     return app
 
 
-async def _check_login(resources: Resources) -> None:
+async def check_login(resources: Resources) -> None:
     """Refuse to start as an unsafe login.
 
     A database that is away is no reason to stop: the check then runs before the first transaction,

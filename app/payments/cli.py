@@ -11,15 +11,12 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
-
-from payments.settings import DatabaseCommandSettings, SettingsError, load
+from typing import Final
 
 EXIT_FAILED: Final = 1
 EXIT_SETTINGS: Final = 3
 EXIT_UNSAFE_ROLE: Final = 4
-
-T = TypeVar("T", bound=DatabaseCommandSettings)
+EXIT_INTERRUPTED: Final = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,12 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Callable[[], int] = arguments.command
     try:
         return command()
-    except SettingsError as error:
-        for problem in error.problems:
-            _say(problem)
-        return EXIT_SETTINGS
     except KeyboardInterrupt:
-        return 130
+        return EXIT_INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,14 +38,38 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, run, text in (
-        ("api", _api, "serve the API and the pages (port 8000; metrics on 9100)"),
-        ("worker", _worker, "run background jobs"),
-        ("migrate", _migrate, "bring the schema up to date, once, as the migrator"),
-        ("prepare-database", _prepare, "create schema and grants, as the cluster's administrator"),
+        ("api", _with_settings(_api), "serve the API and the pages (port 8000; metrics on 9100)"),
+        ("worker", _with_settings(_worker), "run background jobs"),
+        (
+            "migrate",
+            _with_settings(_migrate),
+            "bring the schema up to date, once, as the migrator",
+        ),
+        (
+            "prepare-database",
+            _with_settings(_prepare),
+            "grant the migrator and the app their part, as the cluster's administrator",
+        ),
         ("probe", _probe, "ask the process in this container whether it is well"),
     ):
         commands.add_parser(name, help=text, description=text).set_defaults(command=run)
     return parser
+
+
+def _with_settings(run: Callable[[], int]) -> Callable[[], int]:
+    """Say what is wrong with the environment, one line per variable, instead of a traceback."""
+
+    def guarded() -> int:
+        from payments.settings import SettingsError
+
+        try:
+            return run()
+        except SettingsError as error:
+            for problem in error.problems:
+                _say(problem)
+            return EXIT_SETTINGS
+
+    return guarded
 
 
 def _say(sentence: str) -> None:
@@ -65,7 +82,7 @@ def _api() -> int:
     from payments.db import UnsafeRoleError
     from payments.ops import logs, metrics
     from payments.server import serve
-    from payments.settings import ServiceSettings
+    from payments.settings import ServiceSettings, load
 
     settings = load(ServiceSettings)
     logs.configure(level=settings.log_level, release=settings.release)
@@ -82,7 +99,7 @@ def _api() -> int:
 def _worker() -> int:
     from payments.db import UnsafeRoleError
     from payments.ops import logs, metrics
-    from payments.settings import ServiceSettings
+    from payments.settings import ServiceSettings, load
     from payments.worker.run import run
 
     settings = load(ServiceSettings)
@@ -99,7 +116,7 @@ def _worker() -> int:
 
 def _migrate() -> int:
     from payments.schema.migrate import MigrationError, migrate
-    from payments.settings import MigrateSettings
+    from payments.settings import MigrateSettings, load
 
     settings = load(MigrateSettings)
     try:
@@ -116,7 +133,7 @@ def _migrate() -> int:
 
 def _prepare() -> int:
     from payments.schema.prepare import PrepareError, prepare
-    from payments.settings import PrepareSettings
+    from payments.settings import PrepareSettings, load
 
     settings = load(PrepareSettings)
     try:
@@ -125,7 +142,7 @@ def _prepare() -> int:
         _say(f"{error}.")
         return EXIT_FAILED
     sys.stdout.write(
-        f"payments: schema ready; {settings.migrator_role} owns it, {settings.app_role} uses it.\n"
+        f"payments: {settings.migrator_role} may make the schema, {settings.app_role} may use it.\n"
     )
     return 0
 

@@ -16,6 +16,7 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
+from payments.app import check_login
 from payments.middleware import Drain
 from payments.ops.logs import get_logger
 from payments.settings import ServiceSettings
@@ -73,7 +74,10 @@ class DrainingServer(uvicorn.Server):
 
 
 def serve(app: FastAPI, settings: ServiceSettings) -> bool:
-    """Serve until told to stop; False when the application refused to start."""
+    """Serve until told to stop; False when the application could not start.
+
+    Raises `UnsafeRoleError` before the first request.
+    """
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -91,5 +95,11 @@ def serve(app: FastAPI, settings: ServiceSettings) -> bool:
         backlog=1024,
     )
     server = DrainingServer(config, app.state.drain)
-    server.run()
+
+    async def run() -> None:
+        await check_login(app.state.resources)
+        await server.serve()
+
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(run())
     return server.started

@@ -1,0 +1,160 @@
+"""Settings: every error at once, files as well as values, nothing secret in a message."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from payments.settings import (
+    MigrateSettings,
+    PrepareSettings,
+    ServiceSettings,
+    SettingsError,
+    load,
+)
+
+CERTIFICATE = Path(__file__).with_name("authority.pem").read_text(encoding="utf-8")
+GOOD = {
+    "PAYMENTS_DATABASE_URL": "postgresql://app:s3cret%21@db.example.com:25061/payments",
+    "PAYMENTS_DATABASE_POOLED": "true",
+    "PAYMENTS_DATABASE_CA": CERTIFICATE,
+    "PAYMENTS_CACHE_URL": "rediss://default:s3cret@kv.example.com:25061/0",
+    "PAYMENTS_CACHE_CA": CERTIFICATE,
+    "PAYMENTS_PUBLIC_URL": "https://pay.example.com:8443",
+    "PAYMENTS_SESSION_KEY": base64.b64encode(bytes(32)).decode(),
+    "PAYMENTS_STRIPE_SECRET_KEY": "sk_test_s3cret",
+    "PAYMENTS_STRIPE_WEBHOOK_SECRETS": "whsec_a, whsec_b,",
+    "PAYMENTS_STRIPE_API_BASE": "https://api.stripe.test:8443",
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a container, complete."""
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_the_whole_environment_is_read() -> None:
+    settings = load(ServiceSettings)
+    assert settings.database.parts() == {
+        "host": "db.example.com",
+        "port": 25061,
+        "user": "app",
+        "password": "s3cret!",
+        "database": "payments",
+    }
+    assert settings.database.pooled is True
+    assert [s.get_secret_value() for s in settings.stripe.webhook_secrets] == ["whsec_a", "whsec_b"]
+    assert settings.stripe.api_base == "https://api.stripe.test:8443"
+    assert "s3cret" not in repr(settings)
+
+
+def test_a_value_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("PAYMENTS_STRIPE_SECRET_KEY")
+    monkeypatch.delenv("PAYMENTS_DATABASE_CA")
+    (tmp_path / "key").write_text("sk_test_from_file\n", encoding="utf-8")
+    (tmp_path / "ca").write_text(CERTIFICATE, encoding="utf-8")
+    monkeypatch.setenv("PAYMENTS_STRIPE_SECRET_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv("PAYMENTS_DATABASE_CA_FILE", str(tmp_path / "ca"))
+    settings = load(ServiceSettings)
+    assert settings.stripe.secret_key is not None
+    assert settings.stripe.secret_key.get_secret_value() == "sk_test_from_file"
+    assert settings.database.ca == CERTIFICATE.rstrip("\n")
+
+
+def test_a_value_given_twice_or_in_a_missing_file_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PAYMENTS_SESSION_KEY_FILE", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("PAYMENTS_GATEWAY_CA_FILE", str(tmp_path / "nowhere"))
+    with pytest.raises(SettingsError) as refused:
+        load(ServiceSettings)
+    assert any("PAYMENTS_SESSION_KEY: set twice" in line for line in refused.value.problems)
+    assert any("PAYMENTS_GATEWAY_CA_FILE: cannot read" in line for line in refused.value.problems)
+
+
+def test_every_error_is_said_at_once_and_no_secret_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PAYMENTS_DATABASE_URL", "mysql://root:s3cret@db/payments")
+    monkeypatch.setenv("PAYMENTS_CACHE_URL", "rediss://:s3cret@/0")
+    monkeypatch.setenv("PAYMENTS_SESSION_KEY", base64.b64encode(b"s3cret").decode())
+    monkeypatch.setenv("PAYMENTS_DATABASE_CA", "not a certificate")
+    monkeypatch.setenv("PAYMENTS_STRIPE_API_BASE", "api.stripe.com")
+    monkeypatch.delenv("PAYMENTS_PUBLIC_URL")
+    monkeypatch.delenv("PAYMENTS_CACHE_CA")
+    with pytest.raises(SettingsError) as refused:
+        load(ServiceSettings)
+    named = {line.split(":")[0] for line in refused.value.problems}
+    assert named == {
+        "PAYMENTS_DATABASE_URL",
+        "PAYMENTS_DATABASE_CA",
+        "PAYMENTS_CACHE_URL",
+        "PAYMENTS_CACHE_CA",
+        "PAYMENTS_SESSION_KEY",
+        "PAYMENTS_STRIPE_API_BASE",
+        "PAYMENTS_PUBLIC_URL",
+    }
+    assert "s3cret" not in str(refused.value)
+    assert base64.b64encode(b"s3cret").decode() not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://db.example.com/payments",
+        "postgresql://app:x@db.example.com",
+        "postgresql://app:x@/payments",
+        "postgresql://app:x@db.example.com/payments?sslmode=disable",
+    ],
+)
+def test_a_database_address_is_complete_and_cannot_switch_tls_off(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("PAYMENTS_DATABASE_URL", url)
+    with pytest.raises(SettingsError, match="PAYMENTS_DATABASE_URL"):
+        load(MigrateSettings)
+
+
+def test_backends_without_an_authority_are_refused_unless_tests_ask_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PAYMENTS_DATABASE_CA", "")
+    with pytest.raises(SettingsError, match="neither encrypted nor verified"):
+        load(MigrateSettings)
+    monkeypatch.setenv("PAYMENTS_ALLOW_PLAINTEXT_BACKENDS", "true")
+    assert load(MigrateSettings).database.ca is None
+
+
+def test_a_command_asks_only_for_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in GOOD:
+        if "DATABASE" not in name:
+            monkeypatch.delenv(name)
+    assert load(MigrateSettings).database.pooled
+    with pytest.raises(SettingsError) as refused:
+        load(PrepareSettings)
+    assert {line.split(":")[0] for line in refused.value.problems} == {
+        "PAYMENTS_MIGRATOR_ROLE",
+        "PAYMENTS_APP_ROLE",
+    }
+
+
+def test_stripe_may_be_absent_and_then_nothing_of_it_exists(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in GOOD:
+        if "STRIPE" in name:
+            monkeypatch.delenv(name)
+    settings = load(ServiceSettings)
+    assert settings.stripe.secret_key is None
+    assert settings.stripe.webhook_secrets == ()
+
+
+def test_a_name_may_not_smuggle_sql(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYMENTS_MIGRATOR_ROLE", 'm"; DROP SCHEMA payments; --')
+    monkeypatch.setenv("PAYMENTS_APP_ROLE", "app")
+    with pytest.raises(SettingsError, match="PAYMENTS_MIGRATOR_ROLE"):
+        load(PrepareSettings)
