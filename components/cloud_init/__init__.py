@@ -32,22 +32,22 @@ _DAEMON: Final[dict[str, Any]] = {
 }
 
 _COMMON: Final = (
-    "apparmor",
     "ca-certificates",
     "docker.io",
     "fail2ban",
     "nftables",
     "python3-systemd",  # fail2ban reads the journal through it
-    "systemd-timesyncd",
     "unattended-upgrades",
 )
+_KERNEL: Final = ("apparmor", "systemd-timesyncd")
+"""Only for a machine with a kernel of its own."""
 PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     # Debian 13 split the client off, and `docker system dial-stdio` is the client.
     "debian-13-x64": (*_COMMON, "docker-cli"),
     "ubuntu-24-04-x64": _COMMON,
     "ubuntu-22-04-x64": _COMMON,
 }
-"""What each image lacks; every package costs boot time."""
+"""What a droplet of each image must have; every package costs boot time."""
 
 
 def render(*, image: str, public_keys: Sequence[str], user: str) -> str:
@@ -59,9 +59,13 @@ def render(*, image: str, public_keys: Sequence[str], user: str) -> str:
         raise ValueError(f"image={image!r}: cloud-init is written for {', '.join(PACKAGES)}")
     template = Path(__file__).with_name("host.yaml").read_text(encoding="utf-8")
     document: dict[str, Any] = yaml.safe_load(template)
+    contents = {
+        "${docker_daemon}": json.dumps(_DAEMON, indent=2, sort_keys=True) + "\n",
+        "${packages}": "\n".join(sorted(PACKAGES[image])) + "\n",
+        "${packages_kernel}": "\n".join(_KERNEL) + "\n",
+    }
     for file in document["write_files"]:
-        if file["content"] == "${docker_daemon}":
-            file["content"] = json.dumps(_DAEMON, indent=2, sort_keys=True) + "\n"
+        file["content"] = contents.get(file["content"], file["content"])
     document["users"] = [
         {
             "name": user,
@@ -73,7 +77,6 @@ def render(*, image: str, public_keys: Sequence[str], user: str) -> str:
             "ssh_authorized_keys": list(public_keys),
         }
     ]
-    document["packages"] = sorted(PACKAGES[image])
     text = "#cloud-config\n" + yaml.safe_dump(document, sort_keys=True, width=4096)
     if len(text.encode()) > LIMIT:
         raise ValueError(f"the rendered cloud-init exceeds DigitalOcean's {LIMIT} bytes")
