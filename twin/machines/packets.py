@@ -89,8 +89,9 @@ def _ports(rule: FirewallRule) -> str:
     """`22`, `8000-9000`; empty, `0` and `all` are every port, as the API reads them."""
     if rule.ports in ("", "0", "all"):
         return ""
-    low, _, high = rule.ports.partition("-")
-    if not all(part.isdigit() and 1 <= int(part) <= 65535 for part in (low, high or low)):
+    low, dash, high = rule.ports.partition("-")
+    ends = (low, high) if dash else (low,)
+    if not all(end.isdigit() and 1 <= int(end) <= 65535 for end in ends):
         raise WorldError(f"A firewall rule names the ports {rule.ports!r}: write 22 or 8000-9000.")
     return f"th dport {low}-{high}" if high else f"th dport {low}"
 
