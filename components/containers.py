@@ -125,7 +125,6 @@ class Containers(pulumi.ComponentResource):
 
     def _gateway(self, name: str, after: Sequence[pulumi.Resource]) -> docker.Container:
         config = gateway.render(hostname=self._args.hostname, trusted=DOCKER_POOLS)
-        probe = f"http://127.0.0.1:{gateway.PORT}{gateway.HEALTH_PATH}"
         return self._container(
             name,
             aliases=[GATEWAY_ALIAS],
@@ -137,7 +136,7 @@ class Containers(pulumi.ComponentResource):
             envs=[f"{gateway.CONFIG_VARIABLE}={config}"],
             user=SERVICE_USER,
             memory=GATEWAY_MEMORY,
-            healthcheck=_health(["CMD", "curl", "-fsS", "-o", "/dev/null", probe]),
+            healthcheck=_health(["CMD", "bash", "-c", gateway.HEALTH_CHECK]),
             stop_signal="SIGQUIT",  # nginx's word for: finish, then go
         )
 

@@ -22,6 +22,12 @@ BODY_LIMIT: Final = "1m"
 API: Final = "api:8000"
 DOCKER_RESOLVER: Final = "127.0.0.11"
 HEALTH_PATH: Final = "/_gateway/health"
+HEALTH_CHECK: Final = (
+    f"exec 3<>/dev/tcp/127.0.0.1/{PORT}"
+    f" && printf 'GET {HEALTH_PATH} HTTP/1.0\\r\\n\\r\\n' >&3"
+    ' && read -r line <&3 && [[ $line == *" 200 "* ]]'
+)
+"""A health check for bash: not every nginx image has curl, all of Debian's have bash."""
 CONFIG_VARIABLE: Final = "GATEWAY_CONFIG"
 
 START: Final = (
