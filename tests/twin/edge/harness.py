@@ -96,6 +96,13 @@ class Connector:
                 return answer.status == 200
         return False
 
+    async def requests(self) -> int:
+        """How many requests it has been given so far."""
+        url = f"http://127.0.0.1:{self.metrics}/metrics"
+        async with aiohttp.ClientSession() as client, client.get(url) as answer:
+            lines = (await answer.text()).splitlines()
+        return int(next(line.split()[1] for line in lines if "total_requests" in line))
+
     async def wait_ready(self) -> None:
         await eventually(self.ready, "the connector never got ready")
 
@@ -134,14 +141,14 @@ class Site:
     def url(self, path: str = "/", host: str = SITE) -> str:
         return f"https://{host}:{self.edge.port}{path}"
 
-    async def raw(self, request: bytes, host: str = SITE) -> bytes:
-        """Send exact bytes and return everything that comes back."""
+    async def raw(self, request: bytes, host: str = SITE, *, whole: bool = True) -> bytes:
+        """Send exact bytes; returns everything that comes back, or its first line."""
         tls = ssl.create_default_context(cafile=str(self.home / "ca.pem"))
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", self.edge.port, ssl=tls, server_hostname=host
         )
         writer.write(request)
-        answer = await reader.read()
+        answer = await (reader.read() if whole else reader.readline())
         writer.close()
         return answer
 

@@ -275,6 +275,9 @@ def test_bodies_above_the_plans_limit_are_refused(
             for body in (b"x" * 1001, pieces(11)):
                 async with site.client.post(site.url(), data=body) as answer:
                     assert answer.status == 413
+            announced = f"POST / HTTP/1.1\r\nHost: {SITE}\r\nContent-Length: 1001\r\n\r\n"
+            async with asyncio.timeout(2):  # not a byte of the body has to come
+                assert b" 413 " in await site.raw(announced.encode(), whole=False)
 
     run(scenario())
 

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.twin.edge.harness import TUNNEL_ID, Site, eventually, run, running, token
+from tests.twin.edge.harness import TUNNEL_ID, Connector, Site, eventually, run, running, token
 from twin.edge.tunnel import TUNNEL
 
 MIB = 1024 * 1024
@@ -269,6 +269,34 @@ def test_a_connector_that_is_asked_to_end_first_finishes_what_runs(tmp_path: Pat
     run(scenario())
 
 
+def test_a_connector_that_drains_gets_nothing_new(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        begun, finish = asyncio.Event(), asyncio.Event()
+
+        async def origin(request: web.BaseRequest) -> web.StreamResponse:
+            if request.path == "/slow":
+                begun.set()
+                await finish.wait()
+            return web.Response(text="done")
+
+        async with running(tmp_path) as site:
+            await site.origin(origin)
+            first = await site.connector()
+            asked = asyncio.create_task(_text(site, "/slow"))
+            await begun.wait()
+            await site.connector()
+            first.process.send_signal(signal.SIGTERM)
+            await eventually(lambda: _is_not_ready(first), "it must say that it ends")
+            before = await first.requests()
+            for _ in range(20):
+                assert await _text(site, "/") == (200, "done")
+            assert await first.requests() == before
+            finish.set()
+            assert await asked == (200, "done")
+
+    run(scenario())
+
+
 def test_a_wrong_secret_is_refused_and_the_process_says_why(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running(tmp_path) as site:
@@ -299,6 +327,10 @@ def test_deleting_the_tunnel_ends_its_connectors(tmp_path: Path) -> None:
             await eventually(gone, "a deleted tunnel must carry nothing")
 
     run(scenario())
+
+
+async def _is_not_ready(connector: Connector) -> bool:
+    return not await connector.ready()
 
 
 async def _text(site: Site, path: str) -> tuple[int, str]:
