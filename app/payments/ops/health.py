@@ -101,18 +101,18 @@ def router(health: Health) -> APIRouter:
     """Return the three endpoints over one `Health`."""
     routes = APIRouter(include_in_schema=False)
 
-    @routes.get("/livez")
+    @routes.api_route("/livez", methods=["GET", "HEAD"])
     async def livez() -> Response:
         return JSONResponse({"status": "alive"})
 
-    @routes.get("/readyz")
+    @routes.api_route("/readyz", methods=["GET", "HEAD"])
     async def readyz() -> Response:
         checks = await health.ready()
         ok = all(checks.values()) and not health.draining()
         status = "ready" if ok else "draining" if health.draining() else "not ready"
         return JSONResponse({"status": status, "checks": checks}, 200 if ok else 503)
 
-    @routes.get("/health")
+    @routes.api_route("/health", methods=["GET", "HEAD"])
     async def whole() -> Response:
         checks = await health.whole()
         ok = all(checks.values())

@@ -27,6 +27,8 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"(?P<keep>[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/@]+@", re.I),
         r"\g<keep>:" + MARK + "@",
     ),
+    # the person in an e-mail address: drivers quote whole rows in their errors
+    (re.compile(r"[\w.+%-]+@(?P<keep>[\w-]+(?:\.[\w-]+)+)"), MARK + r"@\g<keep>"),
     # Stripe's and its like: sk_live_…, rk_test_…, whsec_…; DigitalOcean's dop_v1_…
     (re.compile(r"\b(?:[sr]k_(?:live|test)_|whsec_|do[pors]_v1_)[A-Za-z0-9_+/=-]{4,}"), MARK),
     # the client's secret of an intent or a checkout: pi_…_secret_…

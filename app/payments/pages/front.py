@@ -29,7 +29,7 @@ class FrontPages:
         self._authenticator = authenticator
         self.routes = APIRouter(include_in_schema=False)
         add = self.routes.add_api_route
-        add("/", self.landing, methods=["GET"])
+        add("/", self.landing, methods=["GET", "HEAD"])
 
     async def landing(self, request: Request) -> Response:
         """Say what this is; somebody who is logged in goes on to the overview."""

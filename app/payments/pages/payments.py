@@ -16,7 +16,7 @@ from payments.orders.service import OrderView
 from payments.pages import books
 from payments.pages.account import CurrentSession
 from payments.pages.render import Note, Renderer
-from payments.pages.status import CONFIRMABLE, PAID, WAITING, order_state
+from payments.pages.status import CONFIRMABLE, CONFIRMING, PAID, WAITING, order_state
 from payments.people.sessions import Session
 from payments.resources import Resources
 
@@ -41,7 +41,7 @@ REVIEW: Final = Note(
     "wait", "What arrived does not fit the order. A person is looking at it; you need do nothing."
 )
 NOT_REACHED: Final = Note(
-    "bad", "The payment provider did not take this order. Nothing was charged: start a new payment."
+    "bad", "The payment provider did not accept this order. Nothing was charged."
 )
 
 _NOTES: Final = {"remote_failed": NOT_REACHED, "review": REVIEW}
@@ -146,7 +146,7 @@ class PaymentPages:
             request,
             "order.html",
             order=order,
-            state=order_state(order.status),
+            state=CONFIRMING if confirming else order_state(order.status),
             paid=order.status in PAID,
             waiting=order.status in WAITING or confirming,
             confirming=confirming,

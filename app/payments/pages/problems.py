@@ -29,7 +29,8 @@ _HEADINGS = {
 _MESSAGES = {
     404: "The address may be mistyped, or what was here belongs to somebody else.",
     405: "The address may be mistyped, or the page was reached in an unusual way.",
-    500: "The mistake is ours. It is written down, and nothing was charged because of it.",
+    500: "The mistake is ours, and it is written down. If you were paying, look at the order in"
+    " your overview before you try again.",
 }
 """For the rest the problem's own sentence is shown."""
 

@@ -18,7 +18,7 @@ class State:
 
 ORDER_STATES: Final[dict[str, State]] = {
     "pending": State("Waiting for payment", "wait"),
-    "remote_failed": State("Checkout not reached", "bad"),
+    "remote_failed": State("Not accepted", "bad"),
     "failed": State("Payment failed", "bad"),
     "expired": State("Expired", "calm"),
     "review": State("Being checked", "wait"),
@@ -26,6 +26,9 @@ ORDER_STATES: Final[dict[str, State]] = {
     "partially_refunded": State("Partly refunded", "calm"),
     "refunded": State("Refunded", "calm"),
 }
+
+CONFIRMING: Final = State("Confirming", "wait")
+"""The badge of an order whose customer has just come back from the checkout."""
 
 WAITING: Final = frozenset({"pending", "review"})
 """An order may still become paid without the customer doing anything."""
@@ -50,10 +53,8 @@ class Event:
 CREATED: Final = Event("Order created", None, "calm")
 
 ORDER_EVENTS: Final[dict[str, Event]] = {
-    "pending": Event("Checkout reached again", None, "calm"),
-    "remote_failed": Event(
-        "The provider could not be reached", "We try again by ourselves.", "bad"
-    ),
+    "pending": Event("The provider accepted it after all", None, "calm"),
+    "remote_failed": Event("The provider did not accept it", "Nothing was charged.", "bad"),
     "failed": Event("Payment failed", "The provider refused it. Nothing was charged.", "bad"),
     "expired": Event("Expired", "Nobody paid in time. Nothing was charged.", "calm"),
     "review": Event(

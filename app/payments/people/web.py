@@ -17,6 +17,7 @@ from payments.security import Principal
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORM_TYPES: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
+_PORTS: Final = {"http": 80, "https": 443}
 _UNREAD: Final = object()
 
 
@@ -137,5 +138,13 @@ async def _sent_token(request: Request) -> str | None:
 
 
 def _same(origin: str, public_url: str) -> bool:
-    ours, theirs = urlsplit(public_url), urlsplit(origin)
-    return (theirs.scheme, theirs.netloc.lower()) == (ours.scheme, ours.netloc.lower())
+    return _origin(origin) == _origin(public_url)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    """Return scheme, host and port of an address; the scheme's own port where none is written."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        return "", None, None

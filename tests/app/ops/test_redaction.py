@@ -61,6 +61,7 @@ def test_a_secret_s_shape_is_known_anywhere_in_a_text(secret: str, around: str) 
         ("{'password': 'hunter22 and more'}", "hunter22 and more"),
         ('{"password":"hunter22"}', "hunter22"),
         ("password = hunter22", "hunter22"),
+        ("Key (email)=(ada.lovelace+x@example.com) already exists", "ada.lovelace+x"),
     ],
 )
 def test_a_named_secret_in_a_text_goes_and_the_rest_stays(text: str, gone: str) -> None:

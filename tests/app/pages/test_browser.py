@@ -44,8 +44,18 @@ class Window:
     complaints: list[str] = field(default_factory=list)
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def chromium() -> AsyncIterator[playwright.Browser]:
+    async with playwright.async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        yield browser
+        await browser.close()
+
+
 @pytest_asyncio.fixture
-async def window(resources: Resources, till: Till) -> AsyncIterator[Window]:
+async def window(
+    resources: Resources, till: Till, chromium: playwright.Browser
+) -> AsyncIterator[Window]:
     port = free_port()
     url = f"http://pay.payments.localhost:{port}"
     settings = resources.settings.model_copy(update={"public_url": url})
@@ -54,15 +64,14 @@ async def window(resources: Resources, till: Till) -> AsyncIterator[Window]:
     async def checkout(route: playwright.Route) -> None:
         await route.fulfill(content_type="text/html", body=CHECKOUT.format(**till.last))
 
-    async with served(app, port), playwright.async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=ARGS)
-        page = await browser.new_page()
+    async with served(app, port):
+        page = await chromium.new_page()  # a profile of its own
         made = Window(page, url)
         page.on("console", lambda m: made.complaints.append(m.text) if m.type != "log" else None)
         page.on("pageerror", lambda e: made.complaints.append(str(e)))
         await page.route("https://checkout.stripe.test/**", checkout)
         yield made
-        await browser.close()
+        await page.close()
 
 
 async def _join(window: Window, email: str) -> None:
@@ -102,7 +111,7 @@ async def test_somebody_pays_in_a_browser_and_the_page_changes_by_itself(
     order = page.url.removeprefix(window.url).partition("?")[0]
     assert "__Host-session" not in sent["/checkout/return"], "the strict cookie stays at home"
     assert "__Host-session" in sent[order], "and comes along from our own page"
-    assert await page.locator(".badge").inner_text() == "Waiting for payment"
+    assert await page.locator(".badge").inner_text() == "Confirming"
 
     await till.confirm(browser)
     await page.get_by_text("confirmed and in the books").wait_for(timeout=15_000)

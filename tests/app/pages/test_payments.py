@@ -208,7 +208,7 @@ async def test_a_gateway_that_refuses_says_that_nothing_was_charged(
     page = await browser.get("/payments/new")
     answer = await browser.client.post("/payments/new", data=page.forms["/payments/new"])
     shown = await browser.get(answer.headers["location"])
-    assert "did not take this order" in shown.words
+    assert "did not accept this order" in shown.words
     assert "data-poll" not in shown.response.text
 
 

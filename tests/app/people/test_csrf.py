@@ -110,6 +110,8 @@ async def test_a_script_of_ours_may_send_the_token_as_a_header(browser: Browser)
     "headers",
     [
         {"origin": "https://evil.example"},
+        {"origin": "https://pay.example.com:8443"},
+        {"origin": "https://pay.example.com:nonsense"},
         {"origin": "null"},
         {"origin": "https://pay.example.com.evil.example"},
         {"origin": "http://pay.example.com"},
