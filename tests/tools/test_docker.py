@@ -167,28 +167,35 @@ def test_an_engine_that_does_not_start_shows_its_last_words(
 # --- images ---------------------------------------------------------------------------------------
 
 
+class _Image:
+    def __init__(self, labels: dict[str, str]) -> None:
+        self.labels = labels
+
+
 class _Registry:
     """The image side of an engine: what it has, and how its registry behaves."""
 
     def __init__(self, present: set[str], pull: Any = None) -> None:
         self.present = present
+        self.labels: dict[str, dict[str, str]] = {}
         self.images = self
         self.api = self
         self.built: list[str] = []
         self.closed = threading.Event()
         self._pull = pull
 
-    def get(self, tag: str) -> str:
+    def get(self, tag: str) -> _Image:
         if tag not in self.present:
             raise ImageNotFound(tag)
-        return tag
+        return _Image(self.labels.get(tag, {}))
 
     def pull(self, name: str, tag: str, **_: object) -> Iterator[dict[str, str]]:
         yield from self._pull(self, f"{name}:{tag}")
 
-    def build(self, tag: str, **_: object) -> Iterator[dict[str, str]]:
+    def build(self, tag: str, **options: Any) -> Iterator[dict[str, str]]:
         self.present.add(tag)
         self.built.append(tag)
+        self.labels[tag] = options.get("labels", {})
         yield {"stream": "Step 1/1"}
 
     def close(self) -> None:
@@ -212,7 +219,7 @@ def _is_silent(registry: _Registry, tag: str) -> Iterator[dict[str, str]]:
 @pytest.fixture(autouse=True)
 def _no_mmdebstrap(monkeypatch: pytest.MonkeyPatch) -> None:
     def build(client: _Registry, tag: str, labels: dict[str, str], report: Report) -> None:
-        list(client.build(tag))
+        list(client.build(tag, labels=labels))
 
     monkeypatch.setattr(base, "build", build)
 
@@ -238,6 +245,18 @@ def test_where_no_registry_answers_stand_ins_are_built_and_it_says_so(
     assert registry.built[0] == images.BASE, "everything else stands on it"
     assert set(registry.built[1:]) == set(images.STAND_INS)
     assert report.said[0].startswith("no image registry answers (the network does not answer)")
+
+
+def test_a_stand_in_whose_recipe_changed_is_built_again(
+    report: Report, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = _Registry(set(), _refuses)
+    images.ensure_bases(registry, report)
+    assert str(images.ensure_bases(registry, report)) == "5 present"
+    registry.labels["nginx:1.28"]["payments.stand-in.recipe"] = "an older one"
+    registry.built.clear()
+    images.ensure_bases(registry, report)
+    assert registry.built == ["nginx:1.28"]
 
 
 def test_a_registry_that_says_nothing_is_not_waited_for_twice(

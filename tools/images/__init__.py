@@ -8,6 +8,7 @@ stand-in has the label `payments.stand-in`; `docker rmi` it to have the registry
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import threading
 import time
@@ -35,6 +36,7 @@ STAND_INS = {
     "valkey/valkey:8": "valkey",
 }
 LABEL = "payments.stand-in"
+_RECIPE_LABEL = "payments.stand-in.recipe"
 _RECIPES = Path(__file__).parent
 _FIRST_ANSWER_SECONDS = 12.0  # a registry that answers does so in one or two
 _STALL_SECONDS = 120.0
@@ -64,7 +66,7 @@ class _NoRegistry(Exception):
 def ensure_bases(client: Any, report: Report) -> Outcome:
     """Make sure that every base image is there. Raises ToolError with cause and remedy."""
     tags = [BASE, *STAND_INS]
-    missing = [tag for tag in tags if not is_present(client, tag)]
+    missing = [tag for tag in tags if not is_present(client, tag) or _is_outdated(client, tag)]
     reason = _asked_lately() if missing else ""
     pulled: list[str] = []
     if missing and not reason:
@@ -91,6 +93,23 @@ def is_present(client: Any, tag: str) -> bool:
     except ImageNotFound:
         return False
     return True
+
+
+def _is_outdated(client: Any, tag: str) -> bool:
+    """Whether it is a stand-in of ours whose recipe has changed since."""
+    labels = client.images.get(tag).labels or {}
+    return LABEL in labels and labels.get(_RECIPE_LABEL) != _labels(tag)[_RECIPE_LABEL]
+
+
+def _labels(tag: str) -> dict[str, str]:
+    """What marks a stand-in: that it is one, and what it was made from."""
+    digest = hashlib.sha256()
+    sources = (
+        [Path(base.__file__)] if tag == BASE else sorted((_RECIPES / STAND_INS[tag]).iterdir())
+    )
+    for file in sources:
+        digest.update(file.name.encode() + file.read_bytes())
+    return {LABEL: STAND_INS.get(tag, "base"), _RECIPE_LABEL: digest.hexdigest()[:16]}
 
 
 def _pull(client: Any, tag: str, report: Report) -> None:
@@ -136,8 +155,8 @@ def _pull(client: Any, tag: str, report: Report) -> None:
 
 def _build_stand_ins(client: Any, tags: Iterable[str], report: Report) -> None:
     wanted = list(tags)
-    if not is_present(client, BASE):
-        base.build(client, BASE, {LABEL: "base"}, report)
+    if BASE in wanted:
+        base.build(client, BASE, _labels(BASE), report)
         report.say(f"{BASE}: built from Debian packages")
     layered = [tag for tag in wanted if tag != BASE]
     with ThreadPoolExecutor(_WORKERS) as pool:
@@ -152,7 +171,7 @@ def _build_stand_ins(client: Any, tags: Iterable[str], report: Report) -> None:
 
 
 def _build(client: Any, tag: str, report: Report) -> None:
-    build_image(client, _RECIPES / STAND_INS[tag], tag, {LABEL: STAND_INS[tag]}, report)
+    build_image(client, _RECIPES / STAND_INS[tag], tag, _labels(tag), report)
     report.say(f"{tag}: built from Debian packages")
 
 
