@@ -83,6 +83,7 @@ def serve(app: FastAPI, settings: ServiceSettings) -> bool:
         host=settings.host,
         port=settings.port,
         http="httptools",
+        loop="asyncio",
         lifespan="on",
         log_config=None,
         access_log=False,
