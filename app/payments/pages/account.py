@@ -31,6 +31,9 @@ REGISTERED = Note(
 LOGGED_OUT = Note("good", "You are logged out.")
 REFUSED = Note("bad", "E-mail address and password do not fit together.")
 
+NOBODY = ""
+"""The account of whatever is no e-mail address: tried and counted like any, and never found."""
+
 Text = Annotated[str, Form()]
 
 
@@ -83,7 +86,7 @@ class AccountPages:
             return await self._login_page(request, 403, email=email, next=next, note=note)
         try:
             token, _ = await self._people.log_in(
-                emails.normalise(email) or email,
+                emails.normalise(email) or NOBODY,
                 password,
                 caller(request),
                 presented=request.cookies.get(COOKIE),

@@ -97,6 +97,15 @@ async def test_a_wrong_password_and_an_unknown_address_take_the_same_time(
     assert 0.5 < known / unknown < 2, f"{known:.3f} s and {unknown:.3f} s"
 
 
+@pytest.mark.parametrize("email", ["", "nonsense", "\x00", "ä@example.com", "x" * 100_000])
+async def test_what_is_no_address_is_refused_like_a_wrong_password(
+    browser: Browser, email: str
+) -> None:
+    answer = await browser.log_in(email, "\x00" * 20)
+    assert answer.status_code == 401
+    assert "do not fit together" in answer.text
+
+
 @pytest.mark.parametrize("whose", ["mine", "nobody's"])
 async def test_after_five_failures_the_account_waits_whether_or_not_it_exists(
     browser: Browser, clock: Clock, whose: str
