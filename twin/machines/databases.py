@@ -218,11 +218,13 @@ class Databases:
 
     def follow_droplets(self) -> None:
         """Admit the droplets as they are now; called when droplets, tags or addresses changed."""
-        for cluster_id, kept in self._store.items("machines.database").items():
-            container = self._engine.find(self.container_name(cluster_id))
-            follows = any(source["kind"] != "ip_addr" for source in kept["sources"])
-            if follows and container is not None and container.status == "running":
-                with self._locks[cluster_id]:
+        for cluster_id in self._store.items("machines.database"):
+            with self._locks[cluster_id]:
+                kept = self._store.load("machines.database", cluster_id) or {"sources": []}
+                if all(source["kind"] == "ip_addr" for source in kept["sources"]):
+                    continue
+                container = self._engine.find(self.container_name(cluster_id))
+                if container is not None and container.status == "running":
                     self._admit(container, kept)
 
     def admit_network(self, subnets: Sequence[str]) -> None:

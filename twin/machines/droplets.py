@@ -23,7 +23,7 @@ from twin.machines.images import image
 from twin.machines.nesting import OUTER_SOCKET, NestedEngine, machine_options
 from twin.machines.networks import REGISTRY_NAME, Networks, volume
 from twin.machines.packets import cloud_firewall
-from twin.machines.userdata import without_swap
+from twin.machines.userdata import installs_docker, without_swap
 from twin.store import Store
 from twin.world import DropletAddresses, DropletSpec, FirewallRule, WorldError
 
@@ -286,6 +286,10 @@ class Droplets:
                 content=f"nameserver {self._networks.internet.dns}\noptions timeout:2\n",
             ),
             File(path=f"/etc/docker/certs.d/{REGISTRY_NAME}/ca.crt", content=self._ca.certificate),
+            File(
+                path="/opt/twin/docker",
+                content="installed\n" if installs_docker(spec.user_data) else "absent\n",
+            ),
         ]
 
     def _size(self, vcpus: int, memory_mib: int) -> dict[str, Any]:

@@ -14,6 +14,12 @@ from twin.world import WorldError
 
 _HEALTH = {
     "droplet": ["sh", "-c", "systemctl is-system-running; cloud-init status | sed 's/status: //'"],
+    "database": [
+        "bash",
+        "-c",
+        "{ pg_isready -q -p 25060 || : </dev/tcp/127.0.0.1/25061; } 2>/dev/null "
+        "&& echo healthy || echo unhealthy",
+    ],
 }
 
 

@@ -9,7 +9,13 @@ from __future__ import annotations
 
 import re
 
+_DOCKER = re.compile(r"\b(docker\.io|docker-ce|moby-engine)\b|get\.docker\.com")
 _TOP_LEVEL = re.compile(r"[^\s#\-]")
+
+
+def installs_docker(user_data: str) -> bool:
+    """Whether the user-data asks for an engine: the cloud's image has none by itself."""
+    return bool(_DOCKER.search(user_data))
 
 
 def without_swap(user_data: str) -> tuple[str, str]:

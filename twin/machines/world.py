@@ -10,6 +10,7 @@ from typing import Any, Final
 from docker.errors import NotFound
 
 from twin.ca import CertificateAuthority
+from twin.machines import hostkeys
 from twin.machines.databases import Databases
 from twin.machines.droplets import DropletEngine, Droplets
 from twin.machines.engine import Engine, translated
@@ -190,8 +191,11 @@ class DockerWorld:
 
     def delete_droplet(self, droplet_id: str) -> None:
         """See `World`."""
+        addresses = self._droplets.get(droplet_id)
         self._droplets.delete(droplet_id)
         self._databases.follow_droplets()
+        if addresses:
+            hostkeys.forget(self.home, addresses.public_ipv4, addresses.private_ipv4)
 
     def tag_droplet(self, droplet_id: str, tags: Sequence[str]) -> None:
         """See `World`."""
@@ -206,6 +210,7 @@ class DockerWorld:
         """See `World`."""
         self._droplets.assign(address, droplet_id)
         self._databases.follow_droplets()
+        hostkeys.forget(self.home, address)
 
     def release_reserved_ip(self, address: str) -> None:
         """See `World`."""

@@ -183,8 +183,11 @@ def test_a_reserved_address_moves_between_droplets(
     twin: Stage, droplet: tuple[DropletAddresses, Login], ssh_key: Path
 ) -> None:
     world = twin.world
-    second = world.create_droplet(spec(2, ssh_key, _LISTEN))
-    Login(ssh_key, second.public_ipv4).wait()
+    bare = spec(2, ssh_key, _LISTEN).user_data.replace("docker.io, docker-cli", "jq")
+    second = world.create_droplet(spec(2, ssh_key, user_data=bare))
+    login = Login(ssh_key, second.public_ipv4)
+    login.wait(only_reachable=True)
+    assert login.run("docker version")[0] == 127, "nobody installed it"
     address = world.allocate_reserved_ip()
     reserved = Login(ssh_key, address)
     world.assign_reserved_ip(address, "1")

@@ -14,7 +14,7 @@ from twin.machines import image_sources
 from twin.machines.engine import Engine, File, archive
 from twin.machines.networks import render_hosts
 from twin.machines.postgres import pool_rules, pool_settings, server_settings, server_value
-from twin.machines.userdata import without_swap
+from twin.machines.userdata import installs_docker, without_swap
 from twin.machines.valkey import settings_file
 from twin.world import WorldError
 
@@ -50,6 +50,12 @@ def test_swap_alone_is_taken_out_of_user_data() -> None:
 )
 def test_other_user_data_passes_byte_for_byte(text: str) -> None:
     assert without_swap(text) == (text, "")
+
+
+def test_only_user_data_that_installs_an_engine_gets_one() -> None:
+    assert installs_docker("#cloud-config\npackages: [docker.io]\n")
+    assert installs_docker("#!/bin/sh\ncurl -fsSL https://get.docker.com | sh\n")
+    assert not installs_docker("#cloud-config\nusers:\n- {name: deploy, groups: [docker]}\n")
 
 
 def test_a_plans_memory_decides_connections_as_the_service_does() -> None:
