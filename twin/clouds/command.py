@@ -35,7 +35,7 @@ from twin.protocol.resource import (
 from twin.protocol.values import Secret
 
 _SHELL: Final = ("/bin/sh", "-c")
-_SHOWN_LINES: Final = 20
+_SHOWN_LINES: Final = 15  # of each stream
 _SHOWN_COMMAND: Final = 120
 _POLL_SECONDS: Final = 0.1
 _GRACE_SECONDS: Final = 5.0
@@ -80,6 +80,13 @@ def package() -> Package:
     return Package(name="command", version=version("pulumi-command"), resources=[Command()])
 
 
+class CommandError(ApiError):
+    """A command failed; `status` is its exit code, which the message names."""
+
+    def __str__(self) -> str:
+        return self.message
+
+
 @dataclass
 class _Stream:
     """One of a process's streams: all of it, its last lines, and who watches it."""
@@ -87,7 +94,7 @@ class _Stream:
     ctx: Context
     pipe: IO[bytes]
     shown: bool
-    last: deque[str]
+    last: deque[str] = field(default_factory=lambda: deque(maxlen=_SHOWN_LINES))
     text: list[str] = field(default_factory=list)
 
     def read(self) -> None:
@@ -119,7 +126,7 @@ def _run(ctx: Context, command: str | None, inputs: Props, before: Props) -> Pro
 def _execute(ctx: Context, command: str, inputs: Props, before: Props) -> dict[str, str]:
     folder = inputs.get("dir")
     if folder is not None and not Path(folder).is_dir():
-        raise ApiError(_FAILED, f"the folder {folder} does not exist")
+        raise CommandError(_FAILED, f"the folder {folder} does not exist")
     arguments = [*(inputs.get("interpreter") or _SHELL), command]
     try:
         process = subprocess.Popen(  # noqa: S603  (running it is what the resource is for)
@@ -132,13 +139,12 @@ def _execute(ctx: Context, command: str, inputs: Props, before: Props) -> dict[s
             start_new_session=True,
         )
     except OSError as error:
-        raise ApiError(_FAILED, f"could not run {arguments[0]}: {error}") from None
+        raise CommandError(_FAILED, f"could not run {arguments[0]}: {error}") from None
     logging = inputs.get("logging", "stdoutAndStderr")
     assert process.stdout is not None  # noqa: S101  (asked for above)
     assert process.stderr is not None  # noqa: S101
-    last: deque[str] = deque(maxlen=_SHOWN_LINES)
-    out = _Stream(ctx, process.stdout, logging in ("stdout", "stdoutAndStderr"), last)
-    err = _Stream(ctx, process.stderr, logging in ("stderr", "stdoutAndStderr"), last)
+    out = _Stream(ctx, process.stdout, logging in ("stdout", "stdoutAndStderr"))
+    err = _Stream(ctx, process.stderr, logging in ("stderr", "stdoutAndStderr"))
     threads = [threading.Thread(target=stream.read, daemon=True) for stream in (out, err)]
     if process.stdin is not None:
         feeding = (process.stdin, inputs["stdin"].encode())
@@ -150,12 +156,12 @@ def _execute(ctx: Context, command: str, inputs: Props, before: Props) -> dict[s
         thread.join(_DRAIN_SECONDS)
     if ended or process.returncode:
         first = command.strip().splitlines()[0] if command.strip() else ""
-        raise ApiError(
+        raise CommandError(
             process.returncode,
             ctx.masked(
                 f"{ended or f'exit code {process.returncode}'}: running {first[:_SHOWN_COMMAND]!r}"
             )
-            + "".join(f"\n  {line}" for line in last),
+            + "".join(f"\n  {line}" for line in (*out.last, *err.last)),
         )
     return {"stdout": out.whole, "stderr": err.whole}
 

@@ -24,9 +24,9 @@ from docker.errors import NotFound
 
 from twin.clouds.docker import container_config as config
 from twin.clouds.docker import container_state as state
-from twin.clouds.docker.engines import Engine, Engines, find_image, refusals
+from twin.clouds.docker.engines import Engine, EngineError, Engines, find_image, refusals
 from twin.clouds.docker.names import problem
-from twin.protocol.resource import UNKNOWN, ApiError, Context, Created, Failure, Props, Resource
+from twin.protocol.resource import UNKNOWN, Context, Created, Failure, Props, Resource
 
 _LIVE: Final = ("restart", "maxRetryCount", "cpuShares", "memory", "cpuSet", "memorySwap")
 """What the engine changes in a living container, as the provider asks it to."""
@@ -151,13 +151,13 @@ class Container(Resource):
         body = config.container_config(inputs, name, engine.labels(ctx))
         with contextlib.suppress(NotFound):
             standing = engine.api.inspect_container(inputs["name"])
-            raise ApiError(
+            raise EngineError(
                 _CONFLICT,
                 f"Unable to create container {inputs['name']}: the name is in use by container "
                 f"{standing['Id'][:12]}",
             )
         if inputs["wait"] and not _has_check(inputs, image):
-            raise ApiError(
+            raise EngineError(
                 400, f"container {inputs['name']} cannot be waited for: it has no health check"
             )
         id = str(

@@ -34,6 +34,13 @@ REGISTRY: Final = "registry.twin.test:5000"
 """The twin's registry as droplets name it."""
 
 
+class EngineError(ApiError):
+    """What an engine refuses, in the provider's words: those have no status."""
+
+    def __str__(self) -> str:
+        return self.message
+
+
 @dataclass(frozen=True)
 class Engine:
     """One Docker engine as the doubles use it; `outer`: it is the one the twin itself runs on."""
@@ -69,7 +76,7 @@ class Engines:
         try:
             ssh = SshHost.parse(host, ctx.config.get("sshOpts") or ())
         except HostError as error:
-            raise ApiError(400, str(error)) from None
+            raise EngineError(400, str(error)) from None
         api = self._client(ssh, lambda: _dial(ssh, ctx))
         return Engine(api, outer=not ctx.world.nested_engines, described=str(ssh))
 
@@ -108,11 +115,11 @@ def refusals(doing: str) -> Iterator[None]:
         yield
     except APIError as error:
         status = error.response.status_code if error.response is not None else 500
-        raise ApiError(status, f"Unable to {doing}: {_reason(error)}") from error
+        raise EngineError(status, f"Unable to {doing}: {_reason(error)}") from error
     except requests.exceptions.RequestException as error:
-        raise ApiError(_UNREACHABLE, f"Unable to {doing}: {error}") from error
+        raise EngineError(_UNREACHABLE, f"Unable to {doing}: {error}") from error
     except DockerException as error:
-        raise ApiError(500, f"Unable to {doing}: {error}") from error
+        raise EngineError(500, f"Unable to {doing}: {error}") from error
 
 
 def ensure_mirrored(engines: Engines, ctx: Context, reference: str) -> None:
@@ -140,7 +147,7 @@ def push(api: docker.APIClient, target: Reference, auth: dict[str, str] | None =
         target.repository, tag=target.tag, stream=True, decode=True, auth_config=auth
     ):
         if "error" in line:
-            raise ApiError(_UNREACHABLE, f"Unable to push {target}: {line['error']}")
+            raise EngineError(_UNREACHABLE, f"Unable to push {target}: {line['error']}")
         digest = line.get("aux", {}).get("Digest", digest)
     return digest
 
@@ -157,7 +164,7 @@ def pull(engine: Engine, reference: str, auth: dict[str, str] | None = None) -> 
             auth_config=auth,
         ):
             if "error" in line:
-                raise ApiError(404, f"Unable to pull image {reference}: {line['error']}")
+                raise EngineError(404, f"Unable to pull image {reference}: {line['error']}")
 
 
 def find_image(engines: Engines, engine: Engine, ctx: Context, reference: str) -> dict[str, Any]:
@@ -171,7 +178,7 @@ def find_image(engines: Engines, engine: Engine, ctx: Context, reference: str) -
     pull(engine, name, registry_auth(ctx, reference))
     found = local_image(engine, name)
     if found is None:
-        raise ApiError(404, f"Unable to find or pull image {reference}")
+        raise EngineError(404, f"Unable to find or pull image {reference}")
     return found
 
 
@@ -205,7 +212,7 @@ def _open(host: str) -> docker.APIClient:
         client.ping()
     except (DockerException, requests.exceptions.RequestException) as error:
         where = host or "the local Docker engine"
-        raise ApiError(_UNREACHABLE, f"{where} does not answer: {error}") from error
+        raise EngineError(_UNREACHABLE, f"{where} does not answer: {error}") from error
     return client
 
 
@@ -220,7 +227,7 @@ def _dial(host: SshHost, ctx: Context) -> docker.APIClient:
             said = dialler.complaint()
             busy = any(hint in said for hint in _RATE_LIMITED)
             if not busy or turn == _TRIES or ctx.stop.wait(pause):
-                raise ApiError(
+                raise EngineError(
                     _UNREACHABLE, f"Docker on {host} does not answer: {said or error}"
                 ) from error
         pause *= 2

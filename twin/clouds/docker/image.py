@@ -18,11 +18,10 @@ from typing import Any, ClassVar, Final
 from docker.errors import APIError, BuildError
 from docker.utils.build import create_archive, exclude_paths
 
-from twin.clouds.docker.engines import Engine, Engines, push, refusals
+from twin.clouds.docker.engines import Engine, EngineError, Engines, push, refusals
 from twin.clouds.docker.names import Reference, is_image_id, problem
 from twin.protocol.resource import (
     UNKNOWN,
-    ApiError,
     Change,
     Context,
     Created,
@@ -99,7 +98,7 @@ class Image(Resource):
             return
         engine = self._engines.of(ctx)
         if engine.outer:
-            with contextlib.suppress(APIError):
+            with contextlib.suppress(APIError):  # a container still runs it
                 engine.api.remove_image(engine.local_name(ctx, id), noprune=True)
 
     def _outputs(self, ctx: Context, inputs: Props) -> Props:
@@ -118,7 +117,7 @@ class Image(Resource):
                 return {**told, "repoDigest": id}
             digest = push(engine.api, Reference.parse(local), _auth(inputs))
         if not digest:
-            raise ApiError(_BUILD_FAILED, f"{local} was pushed, but no digest came back")
+            raise EngineError(_BUILD_FAILED, f"{local} was pushed, but no digest came back")
         return {**told, "repoDigest": f"{repository}@{digest}"}
 
 
@@ -172,11 +171,11 @@ def _build(ctx: Context, engine: Engine, tag: str, build: Props) -> str:
             id = event.get("aux", {}).get("ID", id)
             if "error" in event:
                 log = "\n  ".join(lines)
-                raise ApiError(
+                raise EngineError(
                     _BUILD_FAILED, ctx.masked(f"Unable to build {tag}: {event['error']}\n  {log}")
                 )
             if ctx.stop.is_set():
-                raise ApiError(_BUILD_FAILED, f"the build of {tag} was cancelled")
+                raise EngineError(_BUILD_FAILED, f"the build of {tag} was cancelled")
     if not id:
         raise BuildError("the engine named no image", iter(()))
     return id
@@ -185,10 +184,11 @@ def _build(ctx: Context, engine: Engine, tag: str, build: Props) -> str:
 def _remove_superseded(ctx: Context, engine: Engine) -> None:
     """Remove the images of this instance that a newer build has taken the tag from."""
     for name, value in engine.labels(ctx).items():
-        found = {"label": f"{name}={value}", "dangling": True}
-        for superseded in engine.api.images(filters=found, quiet=True):
-            with contextlib.suppress(APIError):  # a container still runs it
-                engine.api.remove_image(superseded)
+        for found in engine.api.images(filters={"label": f"{name}={value}"}):
+            if not found.get("RepoTags") or found["RepoTags"] == ["<none>:<none>"]:
+                for reference in found.get("RepoDigests") or [found["Id"]]:
+                    with contextlib.suppress(APIError):  # a container still runs it
+                        engine.api.remove_image(reference)
 
 
 def _entries(context: Path, dockerfile: Path) -> list[str]:
