@@ -31,15 +31,18 @@ import pulumi_random
 
 def measure(ui: Ui, stack: str = "prod", rounds: int = 5) -> dict[str, Any]:
     """Median seconds of both previews and of their ratio, after one run of each to warm up."""
-    with tempfile.TemporaryDirectory(prefix="payments-bench-") as folder:
-        with prepared(ui, stack, "") as ready, ui.phase("Previews") as phase:
-            empty = _empty(Path(folder), ready.runner)
-            _seconds(ready.runner), _seconds(empty)
-            pairs = []
-            for done in range(rounds):
-                phase.note(f"pair {done + 1} of {rounds}")
-                pairs.append((_seconds(ready.runner), _seconds(empty)))
-            phase.done(f"{rounds} pairs")
+    with (
+        tempfile.TemporaryDirectory(prefix="payments-bench-") as folder,
+        prepared(ui, stack, "") as ready,
+        ui.phase("Previews") as phase,
+    ):
+        empty = _empty(Path(folder), ready.runner)
+        _seconds(ready.runner), _seconds(empty)
+        pairs = []
+        for done in range(rounds):
+            phase.note(f"pair {done + 1} of {rounds}")
+            pairs.append((_seconds(ready.runner), _seconds(empty)))
+        phase.done(f"{rounds} pairs")
     return {
         "stack": stack,
         "pairs": rounds,
