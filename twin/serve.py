@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import importlib.util
 import inspect
 import json
 import logging
@@ -92,7 +91,7 @@ async def _start(
     instance = places.instance_name(options.home)
     run_dir = places.run_directory(instance)
     if options.paper:  # with machines it stays: they have it mounted
-        parts.callback(run_dir.rmdir)
+        parts.callback(_remove_if_empty, run_dir)
     store = Store(options.home / "twin.db")
     parts.callback(store.close)
     authority = CertificateAuthority(options.home)
@@ -101,7 +100,7 @@ async def _start(
     await _call(world.start)
 
     base = Context(config={}, store=store, world=world, account=account)
-    servers = ProviderServers(_packages(optional=options.paper), base)
+    servers = ProviderServers(_packages(), base)
     parts.push_async_callback(_call, servers.stop)
     servers.start()
 
@@ -148,17 +147,9 @@ def _world(
     )
 
 
-def _packages(*, optional: bool) -> list[Package]:
-    """The provider doubles; on paper one that is missing is left out and the log says so."""
-    found = []
-    for name in _PACKAGES:
-        module = f"twin.clouds.{name}"
-        missing = importlib.util.find_spec(module) is None
-        if optional and (missing or not hasattr(importlib.import_module(module), "package")):
-            _log.warning("there is no double of the provider %s", name)
-            continue
-        found.append(importlib.import_module(module).package())
-    return found
+def _packages() -> list[Package]:
+    """The provider doubles, each imported by its name."""
+    return [importlib.import_module(f"twin.clouds.{name}").package() for name in _PACKAGES]
 
 
 def _account(home: Path) -> dict[str, Any]:
@@ -174,6 +165,11 @@ def _account(home: Path) -> dict[str, Any]:
     return found
 
 
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
 async def _call(part: Callable[[], Awaitable[None] | None]) -> None:
     """Start or stop a part, whether it is written as a coroutine or blocks."""
     if inspect.iscoroutinefunction(part):
@@ -185,6 +181,8 @@ async def _call(part: Callable[[], Awaitable[None] | None]) -> None:
 def _log_to(options: Options) -> None:
     folder = options.home / "logs"
     folder.mkdir(exist_ok=True)
+    # Traces may hold what the clouds' secrets are made of.
+    (folder / "twin.log").touch(mode=0o600)
     file = logging.handlers.RotatingFileHandler(
         folder / "twin.log", maxBytes=_LOG_BYTES, backupCount=2
     )

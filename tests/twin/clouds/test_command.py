@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +83,7 @@ def test_a_cancelled_or_late_command_ends_with_its_children(
         run(ctx, create=script)
     assert time.monotonic() - started < 10
     pid = int(child.read_text())
-    for _ in range(50):
-        if not _alive(pid):
-            return
-        time.sleep(0.1)
-    pytest.fail("the command's child outlived it")
+    _until(lambda: not _alive(pid))
 
 
 def test_on_paper_nothing_runs(paper_context: Context, tmp_path: Path) -> None:
@@ -122,6 +120,34 @@ def test_a_gate_that_fails_runs_again_and_triggers_replace(
     assert engine.destroy().code == 0
     ran = log.read_text().splitlines()
     assert ran == ["created", "created", "updated open", "created", "deleted", "deleted"]
+
+
+def test_a_command_ends_when_its_engine_is_interrupted_or_killed(
+    start_engine: StartEngine, real: Context, tmp_path: Path
+) -> None:
+    engine, mark = start_engine(command.package(), context=real), tmp_path / "pid"
+    engine.program(f"""
+        import pulumi_command as command
+        command.local.Command("slow", create="echo $$ > {mark}.new; mv {mark}.new {mark}; sleep 99")
+    """)
+    for number in (signal.SIGINT, signal.SIGKILL):
+        running = engine.start("up", "--yes", "--skip-preview")
+        _until(mark.exists)
+        pid = int(mark.read_text())
+        mark.unlink()
+        running.send_signal(number)
+        _until(lambda pid=pid: not _alive(pid))  # type: ignore[misc]
+        output = running.communicate(timeout=60)[0]
+        assert number == signal.SIGKILL or "cancelled: running" in output
+        engine.run("cancel", "--yes", check=False)
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if holds():
+            return
+        time.sleep(0.1)
+    pytest.fail("it did not happen within a minute")
 
 
 def _alive(pid: int) -> bool:

@@ -119,7 +119,7 @@ def test_refusals_are_one_sentence_without_secrets_or_traces(start_engine: Start
     Thing("bug", dict(a="crash"))
 """
     )
-    failed = engine.up()
+    failed = engine.up("--continue-on-error")
     assert "422 the password [secret] is too weak" in failed.output
     assert "the twin failed unexpectedly (RuntimeError: a bug)" in failed.output
     assert "hunter22" not in failed.output
