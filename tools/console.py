@@ -21,6 +21,7 @@ from rich.text import Text
 
 _QUIET_SECONDS = 15.0  # between two signs of life where there is no terminal
 _TITLE_WIDTH = 12
+_WIDTH_WITHOUT_TERMINAL = 120
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Ui:
     """The console of one command, and its log."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.console = console or _console()
         self.finished: list[Finished] = []
         self._log: Path | None = None
 
@@ -146,3 +147,11 @@ class Phase:
                     self._ui.console.print(
                         Text(f"  {self._title} … {elapsed:.0f} s {self._note}".rstrip())
                     )
+
+
+def _console() -> Console:
+    """As wide as the terminal; wide enough for tables where there is none."""
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = max(console.width, _WIDTH_WITHOUT_TERMINAL)
+    return console
