@@ -8,6 +8,7 @@ and its firewall, which must stand first; what runs in Docker.
 - `active` is not booted: the API answers as soon as the machine has power. The gate waits until
   cloud-init has finished and Docker answers; a gate that fails is not recorded, so that the next
   `up` asks again, and nothing is deployed in between.
+- A public key exists once per account: two environments in one account need keys of their own.
 - A changed key or cloud-init text replaces the droplet (the provider cannot change either).
 - Deleting an assignment whose address is no longer assigned crashed the provider: it goes with its
   droplet instead (`deleted_with`).
@@ -30,7 +31,7 @@ from components.ssh import Ssh
 DOCKER_POOLS: Final = ("172.30.0.0/24", cloud_init.DOCKER_POOL)
 """The ranges from which a droplet's Docker numbers containers."""
 
-READY_TIMEOUT_SECONDS: Final = 900
+READY_TIMEOUT_SECONDS: Final = 600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,8 +215,18 @@ def wait_script(ssh: Ssh, address: str) -> str:
     """The gate's shell script: wait for SSH, then for cloud-init, then for Docker; or say why not.
 
     ssh's exit code 255 is the connection's own failure; anything else came from the droplet.
+    A new droplet may have the address of an old one, whose host key is then forgotten first; not
+    when the gate is only asked again (the provider hands over what it said before), because that
+    droplet's key is known.
     """
     return f"""\
+if [ -z "${{PULUMI_COMMAND_STDOUT:-}}" ]; then
+  {ssh.describe(address)} 2>/dev/null | sed -n 's/^userknownhostsfile //p' | while read -r files; do
+    for file in "$files" $files; do
+      [ ! -f "$file" ] || ssh-keygen -R {address} -f "$file" >/dev/null 2>&1
+    done
+  done
+fi
 deadline=$(($(date +%s) + {READY_TIMEOUT_SECONDS}))
 while :; do
   said=$({ssh.command(address, _REMOTE_CHECK)} 2>&1 </dev/null)

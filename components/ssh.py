@@ -38,6 +38,10 @@ class Ssh:
             return ["-F", self.config_file]
         return [argument for option in _OPTIONS for argument in ("-o", option)]
 
+    def describe(self, address: str) -> str:
+        """A shell command that prints how ssh would connect, without connecting."""
+        return shlex.join(["ssh", "-G", *self.arguments(), f"{self.user}@{address}"])
+
     def command(self, address: str, remote: str = "") -> str:
         """A shell command that runs `remote` on a droplet; without one, a login."""
         words = ["ssh", *self.arguments(), f"{self.user}@{address}", *([remote] if remote else [])]

@@ -68,7 +68,6 @@ def _words(text: str) -> tuple[str, ...]:
 DROPLET_REGIONS: Final = frozenset(
     _words("ams3 atl1 blr1 fra1 lon1 nyc1 nyc2 nyc3 ric1 sfo2 sfo3 sgp1 syd1 tor1")
 )
-POSTGRES_REGIONS: Final = DROPLET_REGIONS
 VALKEY_REGIONS: Final = DROPLET_REGIONS - {"nyc2"}
 SPACES_REGIONS: Final = frozenset(_words("ams3 atl1 blr1 fra1 lon1 nyc3 sfo2 sfo3 sgp1 syd1 tor1"))
 

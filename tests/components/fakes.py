@@ -17,7 +17,7 @@ from tests.recorder import Recorder
 
 T = TypeVar("T")
 
-KEY: Final = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMPg1CJvroPXGgE09rXZLkC9NvdO9sCq5Y6qcGlgQ74Y test"
+KEY: Final = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINF3CoT9JW2IQTazQNdBeXlBxnnJskTDr40AqgCUpFZy test"
 IMAGE_ID: Final = "sha256:" + "ab" * 32
 
 

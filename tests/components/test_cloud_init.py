@@ -14,7 +14,7 @@ import yaml
 
 from components import cloud_init
 
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMPg1CJvroPXGgE09rXZLkC9NvdO9sCq5Y6qcGlgQ74Y test"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINF3CoT9JW2IQTazQNdBeXlBxnnJskTDr40AqgCUpFZy test"
 IMAGES = ("debian-13-x64", "ubuntu-24-04-x64", "ubuntu-22-04-x64")
 
 

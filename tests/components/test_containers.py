@@ -96,7 +96,9 @@ def test_a_container_cannot_eat_the_host(container: Recorded) -> None:
 def test_a_container_can_start_beside_the_one_it_replaces(container: Recorded) -> None:
     assert "name" not in container.inputs, "two cannot have one name"
     assert "ports" not in container.inputs, "two cannot have one port, and 443 is the tunnel's"
-    assert container.options.delete_before_replace is False, "unset, the provider decides: delete first"
+    assert container.options.delete_before_replace is False, (
+        "unset, the provider decides: delete first"
+    )
 
 
 def test_a_container_is_healthy_before_anything_relies_on_it(container: Recorded) -> None:

@@ -102,9 +102,8 @@ def test_the_gate_is_asked_again_for_every_new_droplet() -> None:
         assert gate.inputs["triggers"], "without the droplet's id the gate would not notice it"
 
 
-# --- the gate's script, run by a shell with an ssh that plays the droplet
 def _wait(tmp_path: Path, ssh: str) -> subprocess.CompletedProcess[str]:
-    environment = program_on_path(tmp_path, "ssh", ssh)
+    environment = program_on_path(tmp_path, "ssh", f'[ "$1" != -G ] || exit 0; {ssh}')
     return subprocess.run(
         ["/bin/sh", "-c", host.wait_script(Ssh(), "203.0.113.7")],
         env=environment,
@@ -147,3 +146,27 @@ def test_warnings_of_the_first_boot_do_not_stop_a_deployment(
         ["/bin/sh", "-c", host._REMOTE_CHECK], env=environment, capture_output=True, check=False
     )
     assert done.returncode == code
+
+
+def test_the_host_key_of_an_older_droplet_at_this_address_is_forgotten(tmp_path: Path) -> None:
+    known = tmp_path / "known hosts"
+    environment = program_on_path(
+        tmp_path, "ssh", f'[ "$1" != -G ] || echo "userknownhostsfile {known}"; exit 0'
+    )
+    lines = [f"{address} {KEY}" for address in ("203.0.113.7", "203.0.113.8")]
+
+    def gate(**variables: str) -> str:
+        known.write_text("\n".join(lines) + "\n")
+        subprocess.run(
+            ["/bin/sh", "-c", host.wait_script(Ssh(), "203.0.113.7")],
+            env={**environment, **variables},
+            capture_output=True,
+            check=True,
+        )
+        return known.read_text()
+
+    after = gate()
+    assert "203.0.113.7" not in after, "ssh would refuse the new droplet for ten minutes"
+    assert "203.0.113.8" in after
+    again = gate(PULUMI_COMMAND_STDOUT="ready")
+    assert "203.0.113.7" in again, "a droplet that is known must keep its key"

@@ -14,7 +14,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 STACKS: Final = ("local", "staging", "prod")
 
 PUBLIC_KEY: Final = (
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMPg1CJvroPXGgE09rXZLkC9NvdO9sCq5Y6qcGlgQ74Y test"
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINF3CoT9JW2IQTazQNdBeXlBxnnJskTDr40AqgCUpFZy test"
 )
 CERTIFICATE: Final = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
