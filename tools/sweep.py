@@ -20,6 +20,7 @@ from docker.errors import APIError, DockerException, NotFound
 from tools import process
 from tools.paths import Home
 from tools.place import LABEL
+from twin.places import own_image
 
 Note = Callable[[str], None]
 
@@ -41,18 +42,19 @@ def docker_objects(client: Any, home: Home, note: Note) -> list[str]:
 
 
 def own_images(client: Any, home: Home, note: Note) -> None:
-    """Remove the tags that pushing to the instance's registry left (the layers are shared)."""
+    """Remove the tags of what was built for the instance or pushed to its registry."""
+    own = [own_image(home.instance, "")]
     with contextlib.suppress(NotFound):
         port = client.containers.get(f"{home.instance}-registry").attrs["HostConfig"][
             "PortBindings"
         ]
-        server = f"127.0.0.1:{port['5001/tcp'][0]['HostPort']}/"
-        for image in client.images.list():
-            for tag in image.tags:
-                if tag.startswith(server):
-                    note(f"removing the image tag {tag}")
-                    with contextlib.suppress(APIError):
-                        client.images.remove(tag)
+        own.append(f"127.0.0.1:{port['5001/tcp'][0]['HostPort']}/")
+    for image in client.images.list():
+        for tag in image.tags:
+            if tag.startswith(tuple(own)):
+                note(f"removing the image tag {tag}")
+                with contextlib.suppress(APIError):
+                    client.images.remove(tag)
 
 
 def processes(home: Home, note: Note) -> None:

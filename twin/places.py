@@ -32,6 +32,14 @@ def instance_name(home: Path) -> str:
     return f"pp-{hashlib.sha256(str(home.absolute()).encode()).hexdigest()[:6]}"
 
 
+def own_image(instance: str, reference: str) -> str:
+    """What stands in for an image on one instance, built for it; droplets see the real name.
+
+    Two instances on one engine do not overwrite each other's, nor anybody's real image.
+    """
+    return f"payments-twin/{instance}/{reference}"
+
+
 def run_directory(instance: str) -> Path:
     """The instance's folder for sockets: ours alone, made when it is missing."""
     folder = _RUN_ROOT / instance

@@ -13,9 +13,10 @@ import docker
 import docker.errors
 
 from twin.ca import CertificateAuthority
+from twin.places import instance_name, own_image
 
 IMAGE = "cloudflare/cloudflared:2026.10.0"
-"""The real image's name: what the program deploys."""
+"""The real image's name: what the program deploys and droplets see."""
 LABEL = "payments.twin.connector"
 """Holds a hash of everything in the image: another one means that it is built anew."""
 _SOURCES = Path(__file__).parent / "connector"
@@ -26,14 +27,13 @@ def ensure_connector_image(
     home: Path,
     docker_client: docker.DockerClient,
     progress: Callable[[str], None],
-    name: str = IMAGE,
 ) -> str:
-    """Build the image on this engine unless it is there and right; returns its name.
+    """Build the image on this engine unless it is there and right; returns its name there.
 
-    Two homes on one engine take turns with the name: what was pushed under it stays as it was.
     Needs `python:3.13-slim` on the engine, or a registry that has it. Raises
     `docker.errors.BuildError` with the log of a build that failed.
     """
+    name = own_image(instance_name(home), IMAGE)
     context = _context(CertificateAuthority(home).certificate)
     wanted = hashlib.sha256(context).hexdigest()
     outdated = None
@@ -41,7 +41,7 @@ def ensure_connector_image(
         outdated = docker_client.images.get(name)
         if outdated.labels.get(LABEL) == wanted:
             return name
-    progress(f"building {name} (the twin's connector)")
+    progress(f"building {IMAGE} (the twin's connector)")
     docker_client.images.build(
         fileobj=io.BytesIO(context),
         custom_context=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from aiohttp import web
 
 from tests.twin.edge.harness import eventually, free_port, run, running, token
 from twin.ca import CertificateAuthority
-from twin.edge.image import ensure_connector_image
+from twin.edge.image import IMAGE, ensure_connector_image
+from twin.places import instance_name, own_image
 
 pytestmark = pytest.mark.docker
 BASE = "python:3.13-slim"
@@ -35,25 +36,27 @@ def engine() -> Iterator[docker.DockerClient]:
 
 
 @pytest.fixture
-def name(engine: docker.DockerClient) -> Iterator[str]:
-    name = f"payments-twin/connector-test:{secrets.token_hex(4)}"
-    yield name
-    engine.images.remove(name, force=True)
+def homes(tmp_path: Path, engine: docker.DockerClient) -> Iterator[list[Path]]:
+    homes = [tmp_path / "one", tmp_path / "two"]
+    yield homes
+    for home in homes:
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            engine.images.remove(own_image(instance_name(home), IMAGE), force=True)
 
 
 def test_the_image_serves_without_root_and_without_a_writable_disk(
-    tmp_path: Path, engine: docker.DockerClient, name: str
+    engine: docker.DockerClient, homes: list[Path]
 ) -> None:
     async def origin(request: web.BaseRequest) -> web.StreamResponse:
         return web.Response(text="through the container")
 
     async def scenario() -> None:
-        async with running(tmp_path) as site:
+        async with running(homes[0]) as site:
             await site.origin(origin)
             said: list[str] = []
-            await asyncio.to_thread(ensure_connector_image, tmp_path, engine, said.append, name)
+            name = await asyncio.to_thread(ensure_connector_image, homes[0], engine, said.append)
             assert len(said) == 1
-            await asyncio.to_thread(ensure_connector_image, tmp_path, engine, said.append, name)
+            await asyncio.to_thread(ensure_connector_image, homes[0], engine, said.append)
             assert len(said) == 1, "an image that is right is not built again"
             metrics = free_port()
             command = ["tunnel", "--no-autoupdate", "--metrics", f"127.0.0.1:{metrics}"]
@@ -89,12 +92,13 @@ def test_the_image_serves_without_root_and_without_a_writable_disk(
 
 
 def test_another_authority_means_another_image(
-    tmp_path: Path, engine: docker.DockerClient, name: str
+    engine: docker.DockerClient, homes: list[Path]
 ) -> None:
     said: list[str] = []
-    for home in (tmp_path / "one", tmp_path / "two"):
+    names = set()
+    for home in homes:
         CertificateAuthority(home)
-        ensure_connector_image(home, engine, said.append, name)
-    assert len(said) == 2
-    told = engine.containers.run(name, ["--version"], remove=True, read_only=True)
+        names.add(ensure_connector_image(home, engine, said.append))
+    assert len(said) == len(names) == 2, "two homes on one engine must not take turns with a name"
+    told = engine.containers.run(names.pop(), ["--version"], remove=True, read_only=True)
     assert told.startswith(b"cloudflared version 2026.10.0")

@@ -16,6 +16,7 @@ from docker.errors import APIError, DockerException
 
 from twin.clouds.docker.names import Reference, mirror_reference
 from twin.clouds.docker.ssh import Dialler, HostError, SshHost, connect
+from twin.places import own_image
 from twin.protocol.resource import ApiError, Context
 
 _log = logging.getLogger(__name__)
@@ -54,11 +55,17 @@ class Engine:
         return {LABEL: ctx.world.instance} if self.outer else {}
 
     def local_name(self, ctx: Context, reference: str) -> str:
-        """An image name as this engine reaches it: the outer one has a registry door of its own."""
+        """An image name as this engine reaches it.
+
+        The outer one has a registry door of its own, and images that were built for one instance.
+        """
+        if not self.outer:
+            return reference
         parsed = Reference.parse(reference)
-        if self.outer and parsed.registry == REGISTRY:
+        if parsed.registry == REGISTRY:
             return str(parsed.on(ctx.world.registry_push_address()))
-        return reference
+        own = own_image(ctx.world.instance, reference)
+        return own if local_image(self, own) else reference
 
 
 class Engines:
@@ -133,7 +140,7 @@ def ensure_mirrored(engines: Engines, ctx: Context, reference: str) -> None:
     outer = engines.outer()
     target = parsed.on(ctx.world.registry_push_address())
     try:
-        outer.api.tag(reference, target.repository, target.tag)
+        outer.api.tag(outer.local_name(ctx, reference), target.repository, target.tag)
         push(outer.api, target)
         outer.api.remove_image(str(target), noprune=True)
     except (DockerException, requests.exceptions.RequestException, ApiError) as error:
