@@ -22,15 +22,19 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import psycopg
+from alembic.script import ScriptDirectory
 from psycopg import sql
 
-from payments.schema.migrate import migrate
+from payments.schema.migrate import config, migrate
 from payments.schema.prepare import prepare
 from payments.settings import DatabaseSettings
 
 PASSWORD = "tests-only"
 ADMIN, MIGRATOR, APP = "tests_admin", "tests_migrator", "tests_app"
 TEMPLATE = "tests_template"
+
+SEEDED = ("alembic_version", "audit_head", "currencies", "ledger_purposes", "status_moves")
+"""Tables whose rows come from migrations."""
 
 POSTGRES_SETTINGS = {
     # The data is thrown away: what a power cut would do is not what these tests are about.
@@ -79,11 +83,33 @@ class Cluster:
         """
         with self.connect(ADMIN, "postgres", autocommit=True) as connection:
             connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
                     sql.Identifier(name), sql.Identifier(template)
                 )
             )
         prepare(self.settings(ADMIN, name), migrator=MIGRATOR, app=APP)
+
+    def empty(self, name: str) -> None:
+        """Empty a migrated database, whatever its triggers say: much faster than a new one.
+
+        Only a superuser can, and only here: what migrations inserted stays.
+        """
+        with psycopg.connect(self.superuser_url, dbname=name) as connection:
+            connection.execute("SET session_replication_role = replica")
+            tables = connection.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'payments'"
+                " AND NOT tablename = ANY(%s)",
+                (list(SEEDED),),
+            ).fetchall()
+            for (table,) in tables:
+                connection.execute(sql.SQL("DELETE FROM payments.{}").format(sql.Identifier(table)))
+            connection.execute(
+                "UPDATE payments.alembic_version SET version_num = %s",
+                (ScriptDirectory.from_config(config()).get_current_head(),),
+            )
+            connection.execute(
+                "UPDATE payments.audit_head SET id = 0, digest = sha256('payments audit log')"
+            )
 
     def settings(self, user: str, database: str) -> DatabaseSettings:
         """Return the settings of one login."""

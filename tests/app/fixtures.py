@@ -35,6 +35,7 @@ __all__ = [
     "redis_url",
     "resources",
     "settings",
+    "shared_database",
     "stripe_server",
 ]
 
@@ -53,11 +54,18 @@ def redis_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def database_name(postgres: Cluster) -> Iterator[str]:
-    """A fresh, migrated database of this test's own."""
+@pytest.fixture(scope="session")
+def shared_database(postgres: Cluster) -> Iterator[str]:
+    """A migrated database that tests take turns with."""
     with postgres.database() as name:
         yield name
+
+
+@pytest.fixture
+def database_name(postgres: Cluster, shared_database: str) -> str:
+    """A migrated database with nothing in it but what migrations put there."""
+    postgres.empty(shared_database)
+    return shared_database
 
 
 @pytest_asyncio.fixture

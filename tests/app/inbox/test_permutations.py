@@ -12,7 +12,7 @@ from payments.gateways import stripe_events
 from payments.inbox import service as inbox
 from payments.resources import Resources
 from payments.worker import tasks
-from tests.app.orders.helpers import books, only_session, order
+from tests.app.orders.helpers import books, order
 from tests.app.stripe_server import StripeServer, charge, intent
 
 COFFEE = 2490
@@ -53,7 +53,7 @@ async def test_every_order_of_events_with_duplicates_ends_the_same(
     expected = ("partially_refunded", "partially_refunded", COFFEE, 1660)
 
     @settings(
-        max_examples=40,
+        max_examples=20,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
@@ -66,7 +66,7 @@ async def test_every_order_of_events_with_duplicates_ends_the_same(
 
     sequences: list[list[int]] = []
     check()
-    sequences += [list(p) for p in itertools.permutations(range(5))][::5]
+    sequences += [list(p) for p in itertools.permutations(range(5))][::10]
     done = 0
     for sequence in sequences:
         number = next(COUNTER)
@@ -95,4 +95,3 @@ async def test_every_order_of_events_with_duplicates_ends_the_same(
         done += 1
     found = await books(resources)
     assert found[("gateway_clearing", "EUR")] == -(COFFEE - 1660) * done
-    assert only_session is not None

@@ -275,7 +275,7 @@ async def test_concurrent_transfers_over_the_same_accounts_never_deadlock(
         async with database.transaction() as session:
             await service.post(session, batch)
 
-    await asyncio.gather(*(one(number) for number in range(1500)))
+    await asyncio.gather(*(one(number) for number in range(800)))
     async with database.transaction() as session:
         assert await _deadlocks(session) == before
         await assert_books_agree(session)
