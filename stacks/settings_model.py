@@ -144,7 +144,7 @@ class Ssh(Section):
 
     public_keys: tuple[PublicKey, ...] = ()
     public_key_file: Path | None = None
-    allow_from: tuple[Source, ...] = Field(min_length=1, examples=[["198.51.100.7/32"]])
+    allow_from: tuple[Source, ...] = Field(examples=[["198.51.100.7/32"]])
     config_file: Path | None = None
 
     def keys(self) -> tuple[str, ...]:

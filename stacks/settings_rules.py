@@ -164,6 +164,13 @@ def _ssh_keys(s: Settings) -> Iterator[Problem]:
             "a droplet needs its keys from exactly one place",
             "set either ssh.public-keys (a list) or ssh.public-key-file (a path)",
         )
+    if not s.ssh.allow_from:
+        yield _problem(
+            "ssh.allow-from",
+            [],
+            "nobody could deploy: Docker is reached over SSH",
+            "name the addresses that may connect, for example [198.51.100.7/32]",
+        )
 
 
 def _files(s: Settings) -> Iterator[Problem]:

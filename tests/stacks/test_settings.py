@@ -165,6 +165,12 @@ def test_every_error_is_told_at_once_before_any_resource(folder: Path) -> None:
     assert isinstance(caught.value, pulumi.RunError), "the engine would print a stack trace"
 
 
+def test_one_mistake_is_told_once(load: Load) -> None:
+    config = stackfiles.read("prod").changed("payments:ssh.allow-from", ["0.0.0.0/0"])
+    (problem,) = _problems(load, "prod", config)
+    assert problem.field == "payments:ssh.allow-from.0"
+
+
 def test_a_stack_whose_name_is_no_host_name_is_refused(load: Load) -> None:
     config = stackfiles.read("prod").changed("payments:zone.id", "0" * 32)
     config = config.changed("payments:zone.name", "example.org")
