@@ -7,6 +7,7 @@ turn.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.errors import ToolError
-from tools.process import is_running
+from tools.process import is_running, terminate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +42,10 @@ def hold(path: Path, command: str) -> Iterator[Held]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            message = _held(path)
             os.close(descriptor)
-            raise message from None
+            if _end_leftovers(path):
+                continue
+            raise _held(path) from None
         if _is_at(descriptor, path):
             break
         os.close(descriptor)  # the holder removed the folder between our open and our lock
@@ -61,24 +63,54 @@ def note(descriptor: int, holder: dict[str, Any]) -> None:
     os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 
 
-def _held(path: Path) -> ToolError:
+def _holder(path: Path) -> dict[str, Any]:
     try:
         holder = json.loads(path.read_text())
-        pid, command, since = holder["pid"], holder["command"], holder["since"]
-    except (OSError, ValueError, KeyError):
+        return {"pid": holder["pid"], "engine": 0, **holder}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _end_leftovers(path: Path) -> bool:
+    """End what a killed engine left running; True when there was something.
+
+    The language host outlives its engine by minutes, and holds the lock it inherited. Nothing is
+    ended while the command or the engine it started still runs.
+    """
+    holder = _holder(path)
+    if not holder or is_running(holder["pid"]) or is_running(holder["engine"]):
+        return False
+    leftovers = [pid for pid in _processes_with(path) if pid != os.getpid()]
+    for pid in leftovers:
+        terminate(pid, grace=5.0)
+    return bool(leftovers)
+
+
+def _processes_with(path: Path) -> Iterator[int]:
+    """The processes that have a file open."""
+    wanted = path.stat()
+    for folder in Path("/proc").glob("[0-9]*/fd"):
+        with contextlib.suppress(OSError):
+            if any(os.path.samestat(link.stat(), wanted) for link in folder.iterdir()):
+                yield int(folder.parent.name)
+
+
+def _held(path: Path) -> ToolError:
+    holder = _holder(path)
+    if not holder:
         return ToolError("Another command works on this instance.", "Wait until it is done.")
-    if is_running(pid):
+    command = holder.get("command", "")
+    if is_running(holder["pid"]):
         return ToolError(
-            f"`make {command}` (process {pid}, since {since}) works on this instance.",
+            f"`make {command}` (process {holder['pid']}, since {holder.get('since', '?')}) "
+            "works on this instance.",
             "Wait until it is done, or stop it with Ctrl-C there.",
         )
-    engine = holder.get("engine", 0)
     return ToolError(
-        f"`make {command}` was killed, but the engine it started (process {engine or '?'}) still "
-        "finishes what it had begun.",
-        "Wait until it is done"
-        + (f", or stop it gently: kill -INT {engine}" if engine else "")
-        + ". Then run the command again: it recovers.",
+        f"`make {command}` was killed, but the engine it started (process {holder['engine']}) "
+        "still finishes what it had begun.",
+        f"Wait until it is done, or stop it gently: kill -INT {holder['engine']}. "
+        "Then run the command again: it recovers.",
     )
 
 

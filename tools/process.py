@@ -14,7 +14,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from tools.errors import ToolError, explain, tail
 OnLine = Callable[[str], None]
 _GRACE_SECONDS = 10.0
 _KEPT_LINES = 4000
+_LOOK_SECONDS = 0.05
 
 _children: set[subprocess.Popen[str]] = set()
 _children_lock = threading.Lock()
@@ -66,6 +67,7 @@ def run(
     pass_fds: Sequence[int] = (),
     on_start: Callable[[int], None] | None = None,
     on_interrupt: Callable[[], None] | None = None,
+    log: Path | None = None,
 ) -> Completed:
     """Run a program to its end.
 
@@ -73,18 +75,21 @@ def run(
     `on_line` sees every line of both streams as it comes. `what` names the step in the error that a
     non-zero exit raises when `check`. On Ctrl-C the child gets SIGINT and `grace` seconds; with
     `finish_first` the first Ctrl-C waits for it (a package manager must not be cut in the middle).
-    `on_start` gets its pid; `on_interrupt` is called when a Ctrl-C begins to stop it.
+    `on_start` gets its pid; `on_interrupt` is called when a Ctrl-C begins to stop it. With `log`
+    both streams go to that file and are read from there: should we be killed, the program goes on
+    undisturbed instead of dying of a broken pipe.
     Raises ToolError when the program is missing, fails, or takes longer than `timeout` seconds.
     """
     arguments = [os.fspath(part) for part in argv]
+    stream = log.open("wb") if log else subprocess.PIPE
     try:
         child = subprocess.Popen(
             arguments,
             env=dict(env) if env is not None else None,
             cwd=cwd,
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=stream,
+            stderr=stream,
             text=True,
             errors="replace",
             start_new_session=True,
@@ -92,9 +97,12 @@ def run(
         )
     except FileNotFoundError as error:
         raise ToolError(f"{what or arguments[0]}: {arguments[0]} is not installed.") from error
+    finally:
+        if not isinstance(stream, int):
+            stream.close()
     with _children_lock:
         _children.add(child)
-    reader = _Reader(child, on_line)
+    reader = _Reader(child, on_line, log)
     try:
         if on_start:
             on_start(child.pid)
@@ -197,6 +205,8 @@ def stop(child: subprocess.Popen[str], *, grace: float) -> None:
 
 def is_running(pid: int) -> bool:
     """Whether a process with this number runs (a zombie does not count)."""
+    if pid <= 0:
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -234,16 +244,24 @@ def terminate(pid: int, *, grace: float) -> None:
 class _Reader:
     """Drains both streams of a child, so that it never blocks on a full pipe."""
 
-    def __init__(self, child: subprocess.Popen[str], on_line: OnLine | None) -> None:
+    def __init__(
+        self, child: subprocess.Popen[str], on_line: OnLine | None, log: Path | None
+    ) -> None:
         self.out: list[str] = []
         self._child = child
+        self._log = log
         self._on_line = on_line
         self._lines: list[str] = []
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
 
     def start(self, stdin: str) -> None:
-        for stream, keep in ((self._child.stdout, self.out), (self._child.stderr, None)):
+        sources: list[tuple[Iterable[str] | None, list[str] | None]] = (
+            [(_grown(self._log, self._child), self.out)]
+            if self._log
+            else [(self._child.stdout, self.out), (self._child.stderr, None)]
+        )
+        for stream, keep in sources:
             thread = threading.Thread(target=self._drain, args=(stream, keep), daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -253,9 +271,9 @@ class _Reader:
             with contextlib.suppress(BrokenPipeError):
                 self._child.stdin.close()
 
-    def _drain(self, stream: object, keep: list[str] | None) -> None:
-        for raw in stream:  # type: ignore[attr-defined]  # a text stream; Popen types it as optional
-            line = str(raw).rstrip("\n")
+    def _drain(self, stream: Iterable[str] | None, keep: list[str] | None) -> None:
+        for raw in stream or ():
+            line = raw.rstrip("\n")
             with self._lock:
                 if keep is not None:
                     keep.append(line)
@@ -272,6 +290,24 @@ class _Reader:
     def text(self) -> str:
         with self._lock:
             return "\n".join(self._lines)
+
+
+def _grown(log: Path, child: subprocess.Popen[str]) -> Iterator[str]:
+    """The lines of a file as a child writes them, until it has ended and all is read."""
+    with log.open(encoding="utf-8", errors="replace") as stream:
+        part = ""
+        while True:
+            ended = child.poll() is not None
+            while piece := stream.readline():
+                part += piece
+                if part.endswith("\n"):
+                    yield part
+                    part = ""
+            if ended:
+                break
+            time.sleep(_LOOK_SECONDS)
+        if part:
+            yield part
 
 
 def _wait(

@@ -87,29 +87,25 @@ class Runner:
         follower = Follower(phase.note if quiet else phase.say)
         log.parent.mkdir(parents=True, exist_ok=True)
         log.touch(mode=0o600)
-        with log.open("w", encoding="utf-8") as stream:
 
-            def on_line(line: str) -> None:
-                stream.write(line + "\n")
-                follower.line(line)
+        def stopping() -> None:
+            phase.say("stopping when what has begun is done (Ctrl-C again: at once)")
 
-            def stopping() -> None:
-                phase.say("stopping when what has begun is done (Ctrl-C again: at once)")
-
-            phase.watch(follower.busy)
-            done = process.run(
-                [self.engine.pulumi, verb, "--stack", self.stack, "--yes", "--skip-preview",
-                 "--json", "--non-interactive", *arguments],
-                cwd=self.folder,
-                env=self.environment(),
-                check=False,
-                on_line=on_line,
-                grace=_GRACE_SECONDS,
-                pass_fds=self._inherited(),
-                on_start=self._note_engine,
-                on_interrupt=stopping,
-                what=f"pulumi {verb}",
-            )  # fmt: skip
+        phase.watch(follower.busy)
+        done = process.run(
+            [self.engine.pulumi, verb, "--stack", self.stack, "--yes", "--skip-preview",
+             "--json", "--non-interactive", *arguments],
+            cwd=self.folder,
+            env=self.environment(),
+            check=False,
+            on_line=follower.line,
+            grace=_GRACE_SECONDS,
+            pass_fds=self._inherited(),
+            on_start=self._note_engine,
+            on_interrupt=stopping,
+            log=log,
+            what=f"pulumi {verb}",
+        )  # fmt: skip
         if done.code != 0:
             raise failed(verb, follower, log)
         return follower

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 import sys
 import time
@@ -74,6 +75,20 @@ def test_an_engine_that_outlived_its_command_keeps_the_lock(tmp_path: Path) -> N
         pass
 
 
+def test_what_outlived_a_killed_engine_does_not_keep_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    first = _holder(path, "engine")
+    assert first.stdout
+    host = int(first.stdout.readline())  # here: the language host, which inherited the lock
+    first.stdout.readline()
+    noted = json.loads(path.read_text())
+    path.write_text(json.dumps({**noted, "engine": first.pid}))
+    first.kill()
+    first.wait()
+    with lock.hold(path, "up"):
+        assert not process.is_running(host)
+
+
 def test_a_lock_whose_folder_was_removed_is_not_shared_with_the_past(tmp_path: Path) -> None:
     path = tmp_path / "home" / "lock"
     with contextlib.ExitStack() as held:
@@ -87,7 +102,7 @@ def test_a_lock_whose_folder_was_removed_is_not_shared_with_the_past(tmp_path: P
 def test_a_damaged_note_still_says_that_somebody_works(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with lock.hold(path, "up") as held:
-        lock.note(held.descriptor, {"half": 1})
+        lock.note(held.descriptor, {"half": 1})  # no pid: nobody can be told apart
         started = time.monotonic()
         with pytest.raises(ToolError, match="Another command works"), lock.hold(path, "up"):
             pytest.fail("held")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,36 @@ def test_our_own_number_runs_and_an_unused_one_does_not() -> None:
     child.wait()
     assert not process.is_running(child.pid)
     assert "pytest" in process.command_line(os.getpid())
+
+
+def test_a_program_with_a_log_survives_our_death(tmp_path: Path) -> None:
+    log, done = tmp_path / "log", tmp_path / "done"
+    script = f"echo first; sleep 1; echo second && echo > {done}"
+    code = (
+        "from pathlib import Path; from tools import process; "
+        f"process.run(['sh', '-c', {script!r}], log=Path({str(log)!r}))"
+    )
+    tool = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    _wait_for(lambda: log.exists() and "first" in log.read_text())
+    tool.kill()
+    tool.wait()
+    _wait_for(done.exists)
+    assert log.read_text() == "first\nsecond\n", "an engine must not die of our broken pipe"
+
+
+def test_a_log_is_followed_line_by_line_to_its_end(tmp_path: Path) -> None:
+    seen: list[str] = []
+    done = process.run(
+        ["sh", "-c", "echo one; sleep 0.2; printf 'two\\nlast'"],
+        log=tmp_path / "log",
+        on_line=seen.append,
+    )
+    assert seen == ["one", "two", "last"]
+    assert done.out == "one\ntwo\nlast"
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert condition()
