@@ -17,6 +17,8 @@ ARGS ?=
 ALL ?=
 DEBUG ?=
 export PAYMENTS_HOME
+# The providers' SDKs are large: compiled anew at every start they would cost each command seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 bootstrap = $(PYTHON) -m tools.bootstrap
 tools = .venv/bin/python -m tools $(if $(DEBUG),--debug)
