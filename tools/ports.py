@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _LISTEN = "0A"
+_INTERPRETERS = ("python", "node", "java", "ruby")
 
 
 def is_free(port: int) -> bool:
@@ -34,9 +35,17 @@ def holder(port: int) -> str:
             for link in (folder / "fd").iterdir():
                 target = str(link.readlink())
                 if target.startswith("socket:[") and target[8:-1] in inodes:
-                    name = (folder / "comm").read_text().strip()
-                    return f"{name} (process {folder.name})"
+                    return f"{_name(folder)} (process {folder.name})"
     return "another user's program (`sudo ss -ltnp` names it)"
+
+
+def _name(process: Path) -> str:
+    """A program's name; of an interpreter also what it runs."""
+    name = (process / "comm").read_text().strip()
+    if not name.startswith(_INTERPRETERS):
+        return name
+    words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")[1:]
+    return f"{name} {' '.join(words)[:60]}".strip()
 
 
 def _listening(port: int) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,20 +41,26 @@ def docker_objects(client: Any, home: Home, note: Note) -> list[str]:
     return failed
 
 
-def own_images(client: Any, home: Home, note: Note) -> None:
-    """Remove the tags of what was built for the instance or pushed to its registry."""
+def own_images(client: Any, home: Home) -> dict[str, str]:
+    """What was built for the instance or for its registry: tag to image id."""
     own = [own_image(home.instance, "")]
     with contextlib.suppress(NotFound):
-        port = client.containers.get(f"{home.instance}-registry").attrs["HostConfig"][
-            "PortBindings"
-        ]
-        own.append(f"127.0.0.1:{port['5001/tcp'][0]['HostPort']}/")
-    for image in client.images.list():
-        for tag in image.tags:
-            if tag.startswith(tuple(own)):
-                note(f"removing the image tag {tag}")
-                with contextlib.suppress(APIError):
-                    client.images.remove(tag)
+        registry = client.containers.get(f"{home.instance}-registry")
+        port = registry.attrs["HostConfig"]["PortBindings"]["5001/tcp"][0]["HostPort"]
+        own.append(f"127.0.0.1:{port}/")
+    return {
+        tag: image.id
+        for image in client.images.list()
+        for tag in image.tags
+        if tag.startswith(tuple(own))
+    }
+
+
+def remove_images(client: Any, names: Iterable[str]) -> None:
+    """Remove images by tag or id; what something else still uses stays."""
+    for name in names:
+        with contextlib.suppress(APIError):
+            client.images.remove(name)
 
 
 def processes(home: Home, note: Note) -> None:

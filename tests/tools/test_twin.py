@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tools import ports, process, sweep, twin
 from tools.bootstrap import Environment
 from tools.errors import ToolError
 from tools.paths import Home
+from twin.places import own_image
 
 _SERVES = """
 import json, os, sys, time
@@ -140,6 +142,7 @@ def test_a_taken_port_names_who_has_it_and_a_free_one(home: Home, notes: list[st
             twin.ensure(home, port, notes.append)
     assert f"Port {port} is taken by " in caught.value.message
     assert f"(process {os.getpid()})" in caught.value.message
+    assert "pytest" in caught.value.message, "python alone could be anything"
     assert "make up PORT=" in caught.value.remedy
 
 
@@ -148,6 +151,9 @@ def test_a_stop_ends_a_twin_that_never_wrote_its_file(home: Home, notes: list[st
         [sys.executable, "-c", "import time; time.sleep(60)", "twin", "serve", "--home", home.path]
     )
     try:
+        deadline = time.monotonic() + 5
+        while twin.processes(home) != [child.pid] and time.monotonic() < deadline:
+            time.sleep(0.05)  # forked, and not yet the program it becomes
         assert twin.processes(home) == [child.pid]
         twin.stop(home, notes.append)
         assert child.wait(5) != 0
@@ -222,3 +228,42 @@ def test_one_thing_that_cannot_be_removed_does_not_keep_the_rest(home: Home) -> 
     assert Client.volumes.filters == [{"label": f"payments.twin={home.instance}"}], (
         "nothing without the instance's label may be touched"
     )
+
+
+class _Images:
+    """An engine with a registry of the instance and these images."""
+
+    def __init__(self, instance: str, *images: tuple[str, list[str]]) -> None:
+        self.containers = self.images = self
+        self._instance = instance
+        self._images = [SimpleNamespace(id=id, tags=tags) for id, tags in images]
+        self.removed: list[str] = []
+
+    def get(self, name: str) -> SimpleNamespace:
+        assert name == f"{self._instance}-registry"
+        bindings = {"5001/tcp": [{"HostPort": "5123"}]}
+        return SimpleNamespace(attrs={"HostConfig": {"PortBindings": bindings}})
+
+    def list(self) -> list[SimpleNamespace]:
+        return self._images
+
+    def remove(self, name: str) -> None:
+        from docker.errors import APIError
+
+        if name == "used":
+            raise APIError("conflict: image is being used by running container")
+        self.removed.append(name)
+
+
+def test_only_images_of_this_instance_s_registry_are_removed(home: Home) -> None:
+    client = _Images(
+        home.instance,
+        ("1", ["127.0.0.1:5123/payments:development", "keep:me"]),
+        ("2", ["127.0.0.1:6000/payments:development"]),
+        ("3", ["nginx:1.28"]),
+        ("4", [own_image(home.instance, "cloudflare/cloudflared:1")]),
+    )
+    found = sweep.own_images(client, home)
+    assert sorted(found.values()) == ["1", "4"]
+    sweep.remove_images(client, [*found, "used"])
+    assert client.removed == list(found), "what is in use stays, and that is no failure"
