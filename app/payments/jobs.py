@@ -20,7 +20,7 @@ PROCESS_EVENT: Final = "inbox.process"
 REPAIR_PAYMENT: Final = "orders.repair"
 
 _DEFER: Final = text(
-    "SELECT payments.procrastinate_defer_jobs_v1(ARRAY[ROW(:queue, :task, 0, CAST(:lock AS text),"
+    "SELECT payments.procrastinate_defer_jobs_v1(ARRAY[ROW(:queue, :task, 0, NULL,"
     " NULL, CAST(:args AS jsonb), CAST(:at AS timestamptz))"
     "::payments.procrastinate_job_to_defer_v1])"
 )
@@ -32,13 +32,12 @@ async def enqueue(
     args: Mapping[str, Any],
     *,
     at: datetime | None = None,
-    lock: str | None = None,
 ) -> None:
-    """Enqueue `task`; it exists once the transaction commits. Jobs with one `lock` never overlap.
+    """Enqueue `task`, to run at once or at `at`; it exists once the transaction commits.
 
     A job says what to look at, never what to do: it may run twice, or after somebody else did it.
     """
     await session.execute(
         _DEFER,
-        {"queue": QUEUE, "task": task, "lock": lock, "args": json.dumps(dict(args)), "at": at},
+        {"queue": QUEUE, "task": task, "args": json.dumps(dict(args)), "at": at},
     )

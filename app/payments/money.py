@@ -1,10 +1,10 @@
 """Money: an integer of minor units and an ISO 4217 code. Never a float, never a bare number.
 
 How many minor units make a major one is a fact of the currency (ISO 4217: none for JPY, three for
-KWD). How an amount is written in a gateway's API is a fact of the gateway, and differs: Stripe wants
-ISK and UGX in hundredths that do not exist, MGA without the ones that do, and three-decimal amounts
-in multiples of ten. So each gateway has a table of its own, and an amount it cannot write exactly
-is refused rather than rounded.
+KWD). How an amount is written in a gateway's API is a fact of the gateway, and differs: Stripe
+wants ISK and UGX in hundredths that do not exist, MGA without the ones that do, and three-decimal
+amounts in multiples of ten. So each gateway has a table of its own, and an amount that it cannot
+write exactly is refused rather than rounded.
 """
 
 from __future__ import annotations
@@ -121,8 +121,11 @@ class GatewayUnits:
 
 # docs.stripe.com/currencies: zero-decimal, three-decimal and special-case currencies. What has
 # neither two places nor a line here is not taken.
-_STRIPE_ZERO = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split()
-_STRIPE_THREE = "BHD JOD KWD OMR TND".split()
+_STRIPE_ZERO = (
+    *("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA"),
+    *("PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"),
+)
+_STRIPE_THREE = ("BHD", "JOD", "KWD", "OMR", "TND")
 _STRIPE_TWO_WITHOUT_HUNDREDTHS = ("ISK", "UGX")
 
 STRIPE: Final = GatewayUnits(

@@ -92,7 +92,7 @@ def test_the_worker_runs_jobs_beats_and_stops(
 def _wait_for(connection: psycopg.Connection[tuple[object, ...]], query: str) -> None:
     deadline = time.monotonic() + 20
     while True:
-        row = connection.execute(query).fetchone()  # type: ignore[call-overload]
+        row = connection.execute(query).fetchone()
         if row is not None and row[0]:
             return
         assert time.monotonic() < deadline, "the job did not run"

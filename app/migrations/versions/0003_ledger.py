@@ -41,7 +41,8 @@ FUNCTIONS = (
 
 def upgrade() -> None:
     """Create it; the app may read all of it and write only through the functions."""
-    run_file(Path(__file__).with_name("0003_ledger.sql"))
+    for part in ("tables", "functions", "holds"):
+        run_file(Path(__file__).with_name(f"0003_ledger_{part}.sql"))
     op.bulk_insert(
         sa.table(
             "currencies",

@@ -1,8 +1,8 @@
 """The job runner's tables (procrastinate 3.10.0): enqueueing is part of our transactions.
 
-0006_jobs.sql is the runner's own schema file of that release, byte for byte (MIT licence); a newer
-release brings migrations of its own, which become one of ours. Its functions name their tables
-without a schema, so each gets the path to ours.
+The `.vendored` file beside this one is the runner's own schema of that release, byte for byte (MIT
+licence); a newer release brings migrations of its own, which become one of ours. Its functions
+name their tables without a schema, so each gets the path to ours.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TABLES = (
 def upgrade() -> None:
     """Create them in our schema; the app works the queue itself."""
     op.execute(f"SET LOCAL search_path TO {SCHEMA}")
-    run_file(Path(__file__).with_name("0006_jobs.sql"))
+    run_file(Path(__file__).with_name("0006_procrastinate_3.10.0.vendored"))
     op.execute("SET LOCAL search_path TO DEFAULT")
     grant("SELECT, INSERT, UPDATE, DELETE", *TABLES)
     run_file(Path(__file__).with_name("0006_jobs_rights.sql"))

@@ -1,7 +1,8 @@
 """The jobs. Each says what to look at; what is to be done is read from the database then.
 
 A job may run twice, and may find that somebody else did its work: both are fine. Sweeps by the
-clock find what no job points to any more (a job that failed, a worker that died).
+clock find what no job points to any more (a job that failed, a worker that died). No job has a
+`lock`: one whose worker was killed would hold it for ever, and every later job with it would wait.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
-from procrastinate import App, BaseConnector, JobContext
+from procrastinate import App, BaseConnector
+from procrastinate.jobs import Status
 
 from payments import jobs
 from payments.idempotency import store as idempotency
@@ -20,7 +22,8 @@ from payments.resources import Resources
 from payments.worker import invariants
 
 BATCH: Final = 100
-FINISHED_JOBS_KEPT_HOURS: Final = 72
+FAILED_JOBS_KEPT_HOURS: Final = 72
+STALLED_SECONDS: Final = 120.0
 
 
 def build(connector: BaseConnector, resources: Resources) -> App:
@@ -37,29 +40,34 @@ def build(connector: BaseConnector, resources: Resources) -> App:
 
     # Every 15 s: what is due and has no job of its own, or one that failed.
     @app.periodic(cron="*/15 * * * * *", periodic_id="sweep")
-    @app.task(name="sweep", queue=jobs.QUEUE, queueing_lock="sweep", lock="sweep")
+    @app.task(name="sweep", queue=jobs.QUEUE, queueing_lock="sweep")
     async def sweep_by_clock(timestamp: int) -> None:
         await sweep(resources)
 
     @app.periodic(cron="* * * * *", periodic_id="invariants")
-    @app.task(name="invariants", queue=jobs.QUEUE, queueing_lock="invariants", lock="invariants")
+    @app.task(name="invariants", queue=jobs.QUEUE, queueing_lock="invariants")
     async def check_invariants(timestamp: int) -> None:
         async with resources.database.transaction() as session:
             await invariants.check(session)
 
     @app.periodic(cron="*/5 * * * *", periodic_id="expire")
-    @app.task(name="expire", queue=jobs.QUEUE, queueing_lock="expire", lock="expire")
+    @app.task(name="expire", queue=jobs.QUEUE, queueing_lock="expire")
     async def expire_by_clock(timestamp: int) -> None:
         await expire(resources)
 
     @app.periodic(cron="17 * * * *", periodic_id="forget")
-    @app.task(name="forget", queue=jobs.QUEUE, pass_context=True, lock="forget")
-    async def forget_finished(context: JobContext, timestamp: int) -> None:
-        await app.job_manager.delete_old_jobs(
-            nb_hours=FINISHED_JOBS_KEPT_HOURS, include_failed=True
-        )
+    @app.task(name="forget", queue=jobs.QUEUE, queueing_lock="forget")
+    async def forget_finished(timestamp: int) -> None:
+        await forget(app)
 
     return app
+
+
+async def forget(app: App) -> None:
+    """Delete jobs that failed long ago, and jobs whose worker is gone: a sweep does their work."""
+    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
+        await app.job_manager.finish_job(job, status=Status.FAILED, delete_job=True)
+    await app.job_manager.delete_old_jobs(nb_hours=FAILED_JOBS_KEPT_HOURS, include_failed=True)
 
 
 async def process(resources: Resources, inbox_id: int) -> None:

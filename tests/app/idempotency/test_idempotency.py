@@ -56,7 +56,7 @@ async def test_keys_of_two_people_have_nothing_to_do_with_each_other(
 
 @pytest.mark.parametrize("key", [None, "", " ", "k" * 256, "käse", "a b"])
 async def test_a_key_is_required_and_plain(client: httpx.AsyncClient, key: str | None) -> None:
-    headers = {} if key is None else {"Idempotency-Key": key.encode()}
+    headers = {} if key is None else {b"Idempotency-Key": key.encode()}
     body = {"sku": "coffee", "currency": "EUR"}
     response = await client.post("/api/v1/orders", json=body, headers=headers)
     assert (response.status_code, response.json()["code"]) == (400, "idempotency_key_missing")
