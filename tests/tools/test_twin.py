@@ -59,7 +59,7 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         script.write_text(body)
         python = tmp_path / "python"
         # Started as `python -m twin serve …`: drop the -m, keep the words that it is found by.
-        python.write_text(f'#!/bin/sh\nshift\nexec {sys.executable} {script} "$@"\n')
+        python.write_text(f'#!/bin/sh\nshift\nexec "{sys.executable}" "{script}" "$@"\n')
         python.chmod(0o755)
         folder = tmp_path / "venv" / "bin"
         folder.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ def test_every_size_region_and_version_that_the_settings_allow_is_offered() -> N
     assert set(offer.regions) >= limits.DROPLET_REGIONS
     assert set(offer.spaces_regions) >= limits.SPACES_REGIONS
     for engine, regions, sizes, versions in (
-        ("pg", limits.POSTGRES_REGIONS, limits.POSTGRES_SIZES, limits.POSTGRES_VERSIONS),
+        ("pg", limits.DROPLET_REGIONS, limits.POSTGRES_SIZES, limits.POSTGRES_VERSIONS),
         ("valkey", limits.VALKEY_REGIONS, limits.VALKEY_SIZES, limits.VALKEY_VERSIONS),
     ):
         offered = offer.engines[engine]
