@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,16 +30,36 @@ class Step:
     argv: Sequence[str | Path]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """How a check ended."""
+
+    name: str
+    code: int
+    seconds: float
+
+    @property
+    def good(self) -> bool:
+        """Whether it passed; that nothing was selected (ARGS="-k name") is no failure."""
+        return self.code in (0, _NO_TESTS_COLLECTED)
+
+
 def test(ui: Ui, rest: Sequence[str]) -> int:
-    """The default suite in both environments: no root, no Docker, no network."""
+    """The default suite in both environments at once: no root, no Docker, no network.
+
+    The platform's output is shown as it comes, the service's when both are done.
+    """
     ours = ["-m", "not e2e and not docker", "--ignore=tests/app"]
-    return _run_all(
-        ui,
-        [
-            Step(name="platform", argv=_pytest("infra", *ours, *rest)),
-            Step(name="service", argv=_pytest("app", "tests/app", *rest)),
-        ],
-    )
+    platform = Step(name="platform", argv=_pytest("infra", *ours, *rest))
+    service = Step(name="service", argv=_pytest("app", "tests/app", *rest))
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(_captured, service)
+        ui.say(f"── {platform.name} (the {service.name}'s tests run beside it)", style="bold")
+        shown = _timed(platform)
+        ui.say(f"── {service.name}", style="bold")
+        captured, text = other.result()
+        ui.say(text)
+    return _summary(ui, [shown, captured])
 
 
 def e2e(ui: Ui, rest: Sequence[str]) -> int:
@@ -64,7 +85,10 @@ def lint(ui: Ui) -> int:
         Step(name="zizmor", argv=[infra / "zizmor", "--offline", "--quiet", ".github"]),
     ]
     actionlint = shutil.which("actionlint")
-    if actionlint:
+    if actionlint is None:
+        ui.warn("actionlint is not installed and was left out: "
+                "go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12")  # fmt: skip
+    else:
         steps.append(Step(name="actionlint", argv=[actionlint, *_tracked(".github/workflows/*")]))
     return _run_all(ui, steps)
 
@@ -87,18 +111,32 @@ def _pytest(environment: str, *arguments: str) -> list[str | Path]:
 
 def _run_all(ui: Ui, steps: Sequence[Step]) -> int:
     """Run every step, also after one failed; show a summary; 0 when all are good."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    failed = False
+    done = []
     for step in steps:
         ui.say(f"── {step.name}", style="bold")
-        started = time.monotonic()
-        code = process.run_through(step.argv, cwd=ROOT)
-        good = code in (0, _NO_TESTS_COLLECTED)
-        failed = failed or not good
-        mark = "[green]✓[/]" if good else "[red]✗[/]"
-        table.add_row(mark, step.name, f"{time.monotonic() - started:.0f} s")
+        done.append(_timed(step))
+    return _summary(ui, done)
+
+
+def _timed(step: Step) -> Done:
+    started = time.monotonic()
+    code = process.run_through(step.argv, cwd=ROOT)
+    return Done(name=step.name, code=code, seconds=time.monotonic() - started)
+
+
+def _captured(step: Step) -> tuple[Done, str]:
+    started = time.monotonic()
+    ran = process.run(step.argv, cwd=ROOT, check=False)
+    return Done(name=step.name, code=ran.code, seconds=time.monotonic() - started), ran.text
+
+
+def _summary(ui: Ui, done: Sequence[Done]) -> int:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for it in done:
+        mark = "[green]✓[/]" if it.good else "[red]✗[/]"
+        table.add_row(mark, it.name, f"{it.seconds:.0f} s")
     ui.console.print(table)
-    return EXIT_FAILED if failed else 0
+    return 0 if all(it.good for it in done) else EXIT_FAILED
 
 
 def _tracked(*patterns: str) -> list[str]:
