@@ -45,21 +45,36 @@ class Done:
 
 
 def test(ui: Ui, rest: Sequence[str]) -> int:
-    """The default suite in both environments at once: no root, no Docker, no network.
+    """The default suite in both environments: no root, no Docker, no network.
 
-    The platform's output is shown as it comes, the service's when both are done.
+    Three runs beside each other: the twin's tests wait for engines most of the time. The first
+    one's output is shown as it comes, the others' when they are done. `rest` goes to each; with a
+    path in it only that is run.
     """
-    ours = ["-m", "not e2e and not docker", "--ignore=tests/app"]
-    platform = Step(name="platform", argv=_pytest("infra", *ours, *rest))
-    service = Step(name="service", argv=_pytest("app", "tests/app", *rest))
-    with ThreadPoolExecutor(1) as pool:
-        other = pool.submit(_captured, service)
-        ui.say(f"── {platform.name} (the {service.name}'s tests run beside it)", style="bold")
-        shown = _timed(platform)
-        ui.say(f"── {service.name}", style="bold")
-        captured, text = other.result()
-        ui.say(text)
-    return _summary(ui, [shown, captured])
+    ours = ["-m", "not e2e and not docker"]
+    if any((ROOT / it.partition("::")[0]).exists() for it in rest if not it.startswith("-")):
+        environment = "app" if any("tests/app" in it for it in rest) else "infra"
+        return _run_all(ui, [Step(name="tests", argv=_pytest(environment, *rest))])
+    first = Step(name="twin", argv=_pytest("infra", "tests/twin", *ours, *rest))
+    others = [
+        Step(
+            name="program and tools",
+            argv=_pytest(
+                "infra", "tests", "--ignore=tests/twin", "--ignore=tests/app", *ours, *rest
+            ),
+        ),
+        Step(name="service", argv=_pytest("app", "tests/app", *rest)),
+    ]
+    with ThreadPoolExecutor(len(others)) as pool:
+        running = [pool.submit(_captured, step) for step in others]
+        ui.say(f"── {first.name} ({', '.join(it.name for it in others)} beside it)", style="bold")
+        done = [_timed(first)]
+        for future in running:
+            captured, text = future.result()
+            ui.say(f"── {captured.name}", style="bold")
+            ui.say(text)
+            done.append(captured)
+    return _summary(ui, done)
 
 
 def e2e(ui: Ui, rest: Sequence[str]) -> int:
