@@ -7,6 +7,7 @@ its end and returns what it returned; the tests look at `resources` afterwards.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 _SECRET_KEY: Final = "4dabf18193072939515e22adb298388d"
 _SECRET_VALUE: Final = "1b47061264138c4ac30d75fd1eb44270"
+_LOOP: Final = asyncio.new_event_loop()
 PEM: Final = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 
@@ -212,6 +214,8 @@ class Recorder:
         """Run the program until nothing is left to register; errors in an apply are raised."""
         self._record = _Record()
         settings.ROOT.set(None)  # a root of its own for every run
+        # The SDK wants a current loop; a test that ran `asyncio.run` before this one leaves none.
+        asyncio.set_event_loop(_LOOP)
         mocks.set_mocks(
             _Mocks(self._record),
             project=self._project,
