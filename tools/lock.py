@@ -53,6 +53,7 @@ def hold(path: Path, command: str) -> Iterator[Held]:
         holder = {"pid": os.getpid(), "command": command, "since": _now()}
         note(descriptor, holder)
         yield Held(descriptor=descriptor, holder=holder)
+        os.ftruncate(descriptor, 0)  # an earlier holder's name would mislead the next one
     finally:
         os.close(descriptor)
 

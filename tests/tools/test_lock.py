@@ -89,6 +89,13 @@ def test_what_outlived_a_killed_engine_does_not_keep_the_lock(tmp_path: Path) ->
         assert not process.is_running(host)
 
 
+def test_a_released_lock_names_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with lock.hold(path, "up"):
+        assert '"command": "up"' in path.read_text()
+    assert path.read_text() == ""
+
+
 def test_a_lock_whose_folder_was_removed_is_not_shared_with_the_past(tmp_path: Path) -> None:
     path = tmp_path / "home" / "lock"
     with contextlib.ExitStack() as held:
