@@ -95,8 +95,9 @@ def _by_hand(home: Home, ui: Ui, client: Any | None) -> list[str]:
                 return []
             phase.say("no Docker engine answers: containers it may keep cannot be looked for")
             return []
-        sweep.remove_images(client, sweep.own_images(client, home))
+        prefixes = sweep.image_prefixes(client, home)
         failed = sweep.docker_objects(client, home, phase.note)
+        sweep.own_images(client, home, prefixes)
         phase.done("nothing is left" if not failed else f"{len(failed)} things are left")
         return failed
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,24 +41,21 @@ def docker_objects(client: Any, home: Home, note: Note) -> list[str]:
     return failed
 
 
-def own_images(client: Any, home: Home) -> dict[str, str]:
-    """What was built for the instance or for its registry: tag to image id."""
+def image_prefixes(client: Any, home: Home) -> tuple[str, ...]:
+    """How the names of images begin that were built for the instance, or for its registry."""
     own = [own_image(home.instance, "")]
     with contextlib.suppress(NotFound):
         registry = client.containers.get(f"{home.instance}-registry")
         port = registry.attrs["HostConfig"]["PortBindings"]["5001/tcp"][0]["HostPort"]
         own.append(f"127.0.0.1:{port}/")
-    return {
-        tag: image.id
-        for image in client.images.list()
-        for tag in image.tags
-        if tag.startswith(tuple(own))
-    }
+    return tuple(own)
 
 
-def remove_images(client: Any, names: Iterable[str]) -> None:
-    """Remove images by tag or id; what something else still uses stays."""
-    for name in names:
+def own_images(client: Any, home: Home, prefixes: tuple[str, ...]) -> None:
+    """Remove the instance's images, once its containers are gone; what is used elsewhere stays."""
+    tags = [tag for it in client.images.list() for tag in it.tags if tag.startswith(prefixes)]
+    labelled = client.images.list(filters={"label": f"{LABEL}={home.instance}", "dangling": True})
+    for name in [*tags, *(it.id for it in labelled)]:
         with contextlib.suppress(APIError):
             client.images.remove(name)
 

@@ -57,7 +57,7 @@ def up(home: Home, ui: Ui, port: int | None) -> int:
             runner = _runner(home, machine, running, held)
             _configure(home, machine, accounts, chosen, runner)
             _recover(ui, runner, running, home)
-            changes = _deploy(ui, runner, home, machine.docker)
+            changes = _deploy(ui, runner, home)
         except BaseException:
             _tidy(home, machine)
             raise
@@ -171,17 +171,13 @@ def _recover(ui: Ui, runner: Runner, running: twin.Twin, home: Home) -> None:
         )
 
 
-def _deploy(ui: Ui, runner: Runner, home: Home, client: Any) -> Follower:
+def _deploy(ui: Ui, runner: Runner, home: Home) -> Follower:
     mark = _mark(home)
     mark.touch()
-    older = sweep.own_images(client, home)
     with ui.phase("Deploy") as phase:
         changes = runner.follow("up", phase=phase, log=home.logs / "up.ndjson")
         phase.done(changes.summary() if changes.changed() else f"no changes ({changes.summary()})")
     mark.unlink()
-    # A build that took a tag over leaves the older image nameless, 250 MB each time.
-    newer = sweep.own_images(client, home)
-    sweep.remove_images(client, set(older.values()) - set(newer.values()))
     return changes
 
 

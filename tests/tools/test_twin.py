@@ -244,13 +244,16 @@ class _Images:
         bindings = {"5001/tcp": [{"HostPort": "5123"}]}
         return SimpleNamespace(attrs={"HostConfig": {"PortBindings": bindings}})
 
-    def list(self) -> list[SimpleNamespace]:
-        return self._images
+    def list(self, filters: dict[str, object] | None = None) -> list[SimpleNamespace]:
+        if filters is None:
+            return self._images
+        assert filters == {"label": f"payments.twin={self._instance}", "dangling": True}
+        return [SimpleNamespace(id="nameless", tags=[])]
 
     def remove(self, name: str) -> None:
         from docker.errors import APIError
 
-        if name == "used":
+        if name.endswith("/used"):
             raise APIError("conflict: image is being used by running container")
         self.removed.append(name)
 
@@ -261,9 +264,12 @@ def test_only_images_of_this_instance_s_registry_are_removed(home: Home) -> None
         ("1", ["127.0.0.1:5123/payments:development", "keep:me"]),
         ("2", ["127.0.0.1:6000/payments:development"]),
         ("3", ["nginx:1.28"]),
+        ("5", ["127.0.0.1:5123/used"]),
         ("4", [own_image(home.instance, "cloudflare/cloudflared:1")]),
     )
-    found = sweep.own_images(client, home)
-    assert sorted(found.values()) == ["1", "4"]
-    sweep.remove_images(client, [*found, "used"])
-    assert client.removed == list(found), "what is in use stays, and that is no failure"
+    sweep.own_images(client, home, sweep.image_prefixes(client, home))
+    assert client.removed == [
+        "127.0.0.1:5123/payments:development",
+        own_image(home.instance, "cloudflare/cloudflared:1"),
+        "nameless",
+    ], "and one that is in use stays, which is no failure"
