@@ -20,6 +20,7 @@ _ACTIONS = {
 }
 _ORDER = ("delete", "replace", "update", "create")
 _UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # the engine's sign for "known after the update"
+_REPLACE_WITH = "replaceWith"  # the engine's reason for a resource that follows another
 _LONGEST_VALUE = 60
 _LONGEST_CAUSES = 8
 
@@ -97,10 +98,20 @@ def _paths(step: dict[str, Any], *, replacing: bool) -> list[str]:
     reasons = list(step.get("replaceReasons") or [])
     if replacing and (forcing or reasons):
         return forcing or reasons
-    return list(detailed) or list(step.get("diffReasons") or [])
+    return list(detailed) or list(step.get("diffReasons") or []) or _differing(step)
+
+
+def _differing(step: dict[str, Any]) -> list[str]:
+    """The inputs that differ, where the engine names none (a resource that goes with another)."""
+    old = (step.get("oldState") or {}).get("inputs") or {}
+    new = (step.get("newState") or {}).get("inputs") or {}
+    # Only what both have: the new side is not yet filled up with names and defaults.
+    return sorted(key for key in old.keys() & new.keys() if old[key] != new[key])
 
 
 def _cause(path: str, old: dict[str, Any], new: dict[str, Any]) -> str:
+    if path == _REPLACE_WITH:
+        return "goes with what it stands on"
     before, after = at(old, path), at(new, path)
     if before == after:
         return path

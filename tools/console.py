@@ -151,7 +151,7 @@ class Phase:
 
 def _console() -> Console:
     """As wide as the terminal; wide enough for tables where there is none."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     if not console.is_terminal:
         console.width = max(console.width, _WIDTH_WITHOUT_TERMINAL)
     return console

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from tools.console import Ui
 from tools.events import Follower
@@ -30,18 +31,22 @@ def show_result(
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("Platform", url)
-    table.add_row("Twin", f"https://twin.localhost:{port}  what is deployed, payments, webhooks")
-    table.add_row("Log in", "register with any e-mail address and a password of 12 characters")
-    table.add_row("Pay", "any future date, any CVC, with the card")
+
+    def row(title: str, text: str) -> None:
+        table.add_row(title, Text(text))  # a path may hold brackets
+
+    row("Platform", url)
+    row("Twin", f"https://twin.localhost:{port}  what is deployed, payments, webhooks")
+    row("Log in", "register with any e-mail address and a password of 12 characters")
+    row("Pay", "any future date, any CVC, with the card")
     for number, does in CARDS:
-        table.add_row("", f"{number}  {does}")
+        row("", f"{number}  {does}")
     ssh = outputs.get("ssh")
     if isinstance(ssh, str):
-        table.add_row("Droplet", ssh)
-    table.add_row("Logs", f"make logs    ({home.logs})")
-    table.add_row("Certificate", f"the browser warns once; or import {home.path / 'ca.pem'}")
-    table.add_row("Next", "make status, make open, make up (again), make down")
+        row("Droplet", ssh)
+    row("Logs", f"make logs    ({home.logs})")
+    row("Certificate", f"the browser warns once; or import {home.path / 'ca.pem'}")
+    row("Next", "make status, make open, make up (again), make down")
     ui.say("")
     changed = changes.summary() if changes.changed() else "no changes"
     ui.say(f"Up in {seconds:.0f} s: {changed}.", style="bold green")

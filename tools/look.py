@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from tools import process, smoke, twin
 from tools.console import Ui
@@ -58,14 +59,10 @@ def _machines(found: dict[str, Any]) -> Table:
         table.add_column(title)
     for machine in found.get("machines", []):
         memory = machine.get("memory_bytes")
-        table.add_row(
-            str(machine.get("name", "")),
-            str(machine.get("kind", "")),
-            str(machine.get("state", "")),
-            str(machine.get("health", "")),
-            f"{memory >> 20} MiB" if memory else "",
-            " ".join((machine.get("addresses") or {}).values()),
-        )
+        cells = [str(machine.get(key, "")) for key in ("name", "kind", "state", "health")]
+        cells.append(f"{memory >> 20} MiB" if memory else "")
+        cells.append(" ".join((machine.get("addresses") or {}).values()))
+        table.add_row(*map(Text, cells))
     return table
 
 

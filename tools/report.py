@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 from tools.changes import Change, changes
 from tools.console import Ui
@@ -112,12 +113,14 @@ def _text(text: str) -> str:
 def _show(ui: Ui, stack: str, found: list[Change], notes: list[str]) -> None:
     for note in notes:
         ui.warn(note)
-    table = Table(title=headline(stack, found, bold=False), box=None, title_justify="left")
+    ui.say(headline(stack, found, bold=False), "bold")
+    table = Table(box=None)
     for title in ("", "resource", "because of"):
         table.add_column(title, overflow="fold")
     for change in found:
-        style = _STYLES.get(change.action, "")
-        table.add_row(f"[{style}]{change.action}[/]", change.label, "\n".join(change.causes))
+        action = Text(change.action, style=_STYLES.get(change.action, ""))
+        # Text, not mark-up: a property may hold brackets and colons.
+        table.add_row(action, Text(change.label), Text("\n".join(change.causes)))
     if found:
         ui.console.print(table)
     for change in found:

@@ -26,7 +26,7 @@ def _install(fake: Fake, version: str, *, host: bool = True) -> None:
         fake("pulumi-language-python", "exit 0")
 
 
-@pytest.mark.parametrize("version", ["v3.250.0", "v3.259.0", "v3.300.1-alpha.2"])
+@pytest.mark.parametrize("version", ["v3.257.0", "v3.259.0", "v3.300.1-alpha.2"])
 def test_an_installed_engine_of_the_tested_range_is_used(fake: Fake, version: str) -> None:
     _install(fake, version)
     found = installed.find()
@@ -35,12 +35,12 @@ def test_an_installed_engine_of_the_tested_range_is_used(fake: Fake, version: st
     assert found.path(Path("/venv/bin")).startswith(f"/venv/bin:{found.pulumi.parent}:")
 
 
-@pytest.mark.parametrize("version", ["v3.249.9", "v4.0.0", "v2.25.2"])
+@pytest.mark.parametrize("version", ["v3.256.9", "v4.0.0", "v2.25.2"])
 def test_an_engine_outside_the_range_is_an_error_that_names_it(fake: Fake, version: str) -> None:
     _install(fake, version)
     with pytest.raises(ToolError) as caught:
         installed.find()
-    assert "3.250.0 or newer, below 4.0.0" in caught.value.message
+    assert "3.257.0 or newer, below 4.0.0" in caught.value.message
     assert version.removeprefix("v") in caught.value.message
     assert "PAYMENTS_ENGINE=own" in caught.value.remedy
 

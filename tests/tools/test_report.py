@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.tools.conftest import Screen
 from tools import report
 from tools.changes import Change, at, changes
 from tools.errors import ToolError
@@ -75,6 +76,25 @@ def test_a_credential_that_nobody_marked_is_not_published(secret: str) -> None:
     text = report.render("prod", changes({"steps": [step]}), [], "")
     assert secret not in text
     assert "[secret]" in text
+
+
+def test_what_goes_with_another_resource_says_so() -> None:
+    follows = _step("replace", "docker:index/network:Network", "n")
+    follows["replaceReasons"] = ["replaceWith"]
+    old = {"memory": 320, "image": "a", "attach": False}
+    new = {"memory": 384, "image": "a"}
+    silent = _step("replace", "docker:index/container:Container", "c", old=old, new=new)
+    container, network = changes({"steps": [follows, silent]})
+    assert network.causes == ("goes with what it stands on",)
+    assert container.causes == ("memory: 320 → 384",), "where the engine names no reason"
+
+
+def test_the_terminal_shows_values_as_they_are(screen: Screen) -> None:
+    change = Change(
+        action="update", label="r", causes=('urns: ["do:droplet:1"] → [b]',), attention=""
+    )
+    report._show(screen.ui, "prod", [change], [])
+    assert change.causes[0] in screen.text, "not as emoji, not as mark-up"
 
 
 def test_values_that_are_not_known_yet_say_so() -> None:

@@ -33,9 +33,9 @@ ENGINE: Final = Version(3, 259, 0)
 LANGUAGE_SDK: Final = Version(3, 79, 0)  # the last SDK module that holds the Python language host
 GO: Final = Version(1, 25, 11)  # what cli/go.mod asks for
 
-# Tested: 3.250.0 is the oldest that attaches to running providers and streams `up --json` as this
-# project reads it; a new major version may change both.
-OLDEST: Final = Version(3, 250, 0)
+# 3.257.0 is the oldest that previews what protection would stop (`--ignore-protect`), which the
+# report needs; a new major version may change the event stream that is read here.
+OLDEST: Final = Version(3, 257, 0)
 BELOW: Final = Version(4, 0, 0)
 
 # SHA-256 of the official archives, once known; a version without an entry is checked against the
