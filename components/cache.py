@@ -55,7 +55,7 @@ class Cache(pulumi.ComponentResource):
     ) -> None:
         super().__init__("payments:index:Cache", name, {}, opts)
         cluster = digitalocean.DatabaseCluster(
-            f"{name}-cluster",
+            f"{name}-kv",
             engine="valkey",
             version=args.version,
             size=args.size,

@@ -136,7 +136,7 @@ class Database(pulumi.ComponentResource):
 
     def _cluster(self, name: str, args: DatabaseArgs) -> digitalocean.DatabaseCluster:
         return digitalocean.DatabaseCluster(
-            f"{name}-cluster",
+            f"{name}-pg",
             engine="pg",
             version=args.version,
             size=args.size,

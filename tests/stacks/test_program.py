@@ -162,7 +162,9 @@ def test_each_database_trusts_the_droplets_alone(program: Recorder) -> None:
     clusters |= {replica.name for replica in program.of_type(":DatabaseReplica")}
     guarded = {rules.name.removesuffix("-trust") for rules in program.of_type(":DatabaseFirewall")}
     for cluster in clusters:
-        assert cluster.removesuffix("-cluster") in guarded, f"{cluster} is open to everyone"
+        assert cluster.removesuffix("-pg").removesuffix("-kv") in guarded, (
+            f"{cluster} is open to everyone"
+        )
 
 
 def test_the_only_way_in_from_outside_is_ssh_from_named_addresses(

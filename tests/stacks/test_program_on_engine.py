@@ -72,7 +72,7 @@ def test_a_release_replaces_containers_and_nothing_else(staging: Rehearsal) -> N
     replaced = done.named("replace")
     assert {f"{prefix}-api-0", f"{prefix}-api-1", f"{prefix}-worker"} <= replaced
     assert "payments-staging-release-migrate" in replaced, "the migration must run again"
-    kept = {"-cluster", "-db", "-bucket", "host-0", "-tunnel", f"{prefix}-gateway"}
+    kept = {"-pg", "-kv", "-db", "-bucket", "host-0", "-tunnel", f"{prefix}-gateway"}
     assert not [name for name in replaced if any(name.endswith(end) for end in kept)]
     first_gone = next(i for i, (op, _) in enumerate(done.steps) if op == "delete-replaced")
     last_made = max(i for i, (op, _) in enumerate(done.steps) if op == "create-replacement")
@@ -114,7 +114,7 @@ def test_a_protected_stack_is_not_destroyed_by_a_slip(rehearsals: dict[str, Rehe
     done = prod.destroy()
     assert done.code != 0
     left = {entry["urn"].rpartition("::")[2] for entry in prod.resources()}
-    assert {"payments-prod-database-cluster", "payments-prod-storage-bucket"} <= left
+    assert {"payments-prod-database-pg", "payments-prod-storage-bucket"} <= left
 
 
 def test_destroying_a_stack_leaves_nothing(stack: Rehearsal) -> None:

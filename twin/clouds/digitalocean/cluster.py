@@ -20,7 +20,7 @@ from twin.protocol.resource import ApiError, Change, Context, Created, Failure, 
 from twin.store import Record
 from twin.world import DatabaseEndpoint, DatabaseSpec
 
-MAXCLUSTERS: Final = 10  # of an account, by default
+MAX_CLUSTERS: Final = 10  # of an account, by default
 MAX_NODES: Final = 3  # one primary and two standbys
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _STORAGE_STEP: Final = 10 * 1024  # MiB; storage is sold in steps of 10 GiB
@@ -35,6 +35,9 @@ _PARTS: Final = (
 )
 _NAME = re.compile(r"[a-z][a-z0-9-]{1,61}[a-z0-9]")
 _HOUR = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
+_HOST_LABEL: Final = "private-{}-do-user-99999999-0"
+_HOST_LABEL_LIMIT: Final = 63
+"""A cluster's private host is named after it, and no label of a DNS name is longer (RFC 1035)."""
 CLUSTERS: Final = "database clusters"
 """Where each cluster's name and time of creation are kept, by id."""
 
@@ -51,6 +54,13 @@ class DatabaseCluster(Resource):
                 "name",
                 f'"{name}" must be 3 to 63 lower-case letters, digits and "-", '
                 "begin with a letter and not end with a dash",
+            )
+        elif name is not None and len(_HOST_LABEL.format(name)) > _HOST_LABEL_LIMIT:
+            longest = _HOST_LABEL_LIMIT - len(_HOST_LABEL.format(""))
+            yield Failure(
+                "name",
+                f'"{name}" has {len(name)} characters: with more than {longest} its host name, '
+                f"{_HOST_LABEL.format(name)}, would pass DNS's {_HOST_LABEL_LIMIT} for a label",
             )
         yield from _engine_failures(inputs)
         yield from _layout_failures(inputs)
@@ -127,9 +137,9 @@ class DatabaseCluster(Resource):
             others = {k: v for k, v in ctx.store.items(CLUSTERS).items() if k != id}
             if name in (other["name"] for other in others.values()):
                 raise ApiError(422, f'name "{name}" is taken by another cluster of this account')
-            if len(others) >= MAXCLUSTERS:
+            if len(others) >= MAX_CLUSTERS:
                 raise ApiError(
-                    403, f'cluster "{name}" would be one too many: {MAXCLUSTERS} is the limit'
+                    403, f'cluster "{name}" would be one too many: {MAX_CLUSTERS} is the limit'
                 )
             ctx.store.save(CLUSTERS, id, {"name": name, "created_at": now()})
 
