@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from bench import bring_up, preview, service
+from bench import bring_up, cold_up, preview, service
 from tools.console import Ui
 from tools.errors import ToolError
 
@@ -23,20 +23,28 @@ BENCHMARKS: Final[dict[str, Callable[[Ui], dict[str, Any]]]] = {
     "bring-up": bring_up.measure,
     "service": service.measure,
 }
+REMOVES_IMAGES: Final = {"cold-up": cold_up.measure}
 
 
 def main() -> int:
     """Run the named benchmarks, all without a name; 1 when one could not be measured."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
-    names = parser.parse_args().names or list(BENCHMARKS)
-    unknown = sorted(set(names) - set(BENCHMARKS))
+    known = BENCHMARKS | REMOVES_IMAGES
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
+    parser.add_argument(
+        "--remove-images", action="store_true", help="allow cold-up to remove all unused images"
+    )
+    arguments = parser.parse_args()
+    names = arguments.names or list(BENCHMARKS)
+    unknown = sorted(set(names) - set(known))
     if unknown:
-        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(known)}")
+    if REMOVES_IMAGES.keys() & set(names) and not arguments.remove_images:
+        parser.error("cold-up removes every unused image of this engine: add --remove-images")
     ui = Ui()
     for name in names:
         try:
-            figures = BENCHMARKS[name](ui)
+            figures = known[name](ui)
         except ToolError as error:
             ui.say(f"{name}: {error.message}\n{error.details}\n{error.remedy}", style="red")
             return 1
