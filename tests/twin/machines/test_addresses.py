@@ -29,7 +29,7 @@ def test_the_first_slot_that_overlaps_nothing_is_taken() -> None:
     assert str(choose_slot({})) == "203.0.113.0/26"
     taken = {
         "the Docker network pp-aaaaaa-internet": _networks("203.0.113.0/26"),
-        "a package server": _networks("203.0.113.80/32"),
+        "a package server": _networks("203.0.113.100/32"),
         "a route of this host": _networks("192.0.2.0/24"),
     }
     assert str(choose_slot(taken)) == "203.0.113.128/26"
