@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from tools import process, system
+from tools import docker, images, process, system
 from tools.bootstrap import environments
 from tools.console import Ui
 from tools.errors import EXIT_FAILED, ToolError
@@ -82,8 +82,18 @@ def e2e(ui: Ui, rest: Sequence[str]) -> int:
     """The tests that need a Docker engine: machines, and the whole platform once through."""
     if not (shutil.which("chromium") or shutil.which("google-chrome") or _playwright_browser()):
         system.require(_CHROMIUM, [_CHROMIUM, "fonts-dejavu-core"], "it pays as a person", ui.say)
+    with ui.phase("Docker") as phase:
+        client = docker.ensure(phase)
+        phase.done(docker.describe(client))
+    with ui.phase("Images") as phase:
+        phase.done(str(images.ensure_bases(client, phase)))
     argv = _pytest("infra", "-m", "e2e or docker", "--ignore=tests/app", "--timeout=1800", *rest)
-    return _run_all(ui, [Step(name="end to end", argv=argv)])
+    with docker.kept():
+        code = _run_all(ui, [Step(name="end to end", argv=argv)])
+    with ui.phase("Clean up") as phase:
+        docker.stop_ours(phase)
+        phase.done("the engine is as it was found")
+    return code
 
 
 def lint(ui: Ui) -> int:

@@ -140,6 +140,9 @@ def test_root_gets_an_engine_installed_and_started_and_is_told(
     docker.stop_ours(report)
     assert process.is_running(pid), "other people's containers run on it"
     monkeypatch.setattr(docker, "_client", lambda: _Client())
+    with docker.kept():
+        docker.stop_ours(report)
+        assert process.is_running(pid), "a `make down` inside `make e2e` must not stop it"
     docker.stop_ours(report)
     assert not process.is_running(pid), "what we started for this ends with this"
 

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -179,6 +180,19 @@ def _answers(report: Report, *, seconds: float, pid: int = 0) -> bool:
         report.note("waiting for the Docker engine to answer")
         time.sleep(0.3)
     return False
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Let no `make down` in between stop a dockerd that we started."""
+    aside = _record_file().with_suffix(".kept")
+    with contextlib.suppress(FileNotFoundError):
+        _record_file().rename(aside)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            aside.rename(_record_file())
 
 
 def stop_ours(report: Report) -> None:
