@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from tools.console import Ui
 from tools.errors import ToolError, tail
 from tools.paths import ROOT
+from twin.ports import first_free
 
 HOME = ROOT / ".local-bench"
 
@@ -20,7 +20,7 @@ HOME = ROOT / ".local-bench"
 def measure(ui: Ui) -> dict[str, Any]:
     """Seconds of each, and of the first run's phases."""
     environment = {**os.environ, "PAYMENTS_HOME": str(HOME)}
-    port = f"PORT={free_port()}"
+    port = f"PORT={first_free(20_000)}"
     try:
         first = make(ui, environment, "up", port)
         times = json.loads((HOME / "logs" / "up-times.json").read_text(encoding="utf-8"))
@@ -54,11 +54,3 @@ def make(ui: Ui, environment: dict[str, str], *arguments: str, folder: Path = RO
             raise ToolError(f"make {arguments[0]} failed.", details=tail(done.stdout + done.stderr))
         phase.done(f"{seconds} s")
     return seconds
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

@@ -13,10 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.bring_up import free_port, make
+from bench.bring_up import make
 from tools import docker
 from tools.console import Ui
 from tools.paths import ROOT
+from twin.ports import first_free
 
 # Where each tool would keep what it fetched or built.
 _CACHES = ("XDG_CACHE_HOME", "GOMODCACHE", "GOCACHE", "UV_CACHE_DIR", "PIP_CACHE_DIR")
@@ -36,7 +37,7 @@ def measure(ui: Ui) -> dict[str, Any]:
             docker.ensure(phase).images.prune(filters={"dangling": False})
             phase.done("removed")
         started = time.monotonic()
-        make(ui, environment, "up", f"PORT={free_port()}", folder=clone)
+        make(ui, environment, "up", f"PORT={first_free(20_000)}", folder=clone)
         seconds = round(time.monotonic() - started, 1)
         times = (clone / ".local" / "logs" / "up-times.json").read_text(encoding="utf-8")
         make(ui, environment, "down", folder=clone)

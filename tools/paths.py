@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import stat
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.errors import ToolError
+from twin.places import instance_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = "payments"  # the name in Pulumi.yaml
@@ -42,7 +42,7 @@ class Home:
     @property
     def instance(self) -> str:
         """The instance's name: the same for the same folder, and the label on all it starts."""
-        return "pp-" + hashlib.sha256(str(self.path).encode()).hexdigest()[:6]
+        return instance_name(self.path)
 
     @property
     def run_dir(self) -> Path:

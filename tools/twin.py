@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools import ports, process
+from tools import process
 from tools.bootstrap import environments
 from tools.errors import ToolError, tail
 from tools.paths import ROOT, Home
+from twin import ports
 
 Json = dict[str, Any]
 Note = Callable[[str], None]

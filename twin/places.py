@@ -11,8 +11,9 @@ import stat
 from pathlib import Path
 from typing import Any, Final
 
+from twin import ports
+
 _RUN_ROOT: Final = Path("/tmp")  # noqa: S108  (short on purpose: a socket's path ends at 108 bytes)
-_LISTENING: Final = "0A"  # TCP_LISTEN in /proc/net/tcp
 
 
 class PlaceError(Exception):
@@ -80,23 +81,10 @@ def check_port(port: int) -> None:
             ) from None
         except OSError:
             raise PlaceError(
-                f"port {port} is taken by {holder_of(port)}; stop it or take another with PORT=…",
+                f"port {port} is taken by {ports.holder(port)}; "
+                "stop it or take another with PORT=…",
                 PORT_TAKEN,
             ) from None
-
-
-def holder_of(port: int) -> str:
-    """The process that listens on a TCP port, as far as this user may see."""
-    inodes = set(_listening_inodes(port))
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            links = [descriptor.readlink() for descriptor in (process / "fd").iterdir()]
-            if any(f"socket:[{inode}]" == str(link) for inode in inodes for link in links):
-                name = (process / "comm").read_text().strip()
-                return f"{name} (process {process.name})"
-        except OSError:
-            continue  # it ended meanwhile, or is another user's
-    return "another process (of another user, it seems)"
 
 
 def write_private(path: Path, value: Any) -> None:
@@ -107,17 +95,3 @@ def write_private(path: Path, value: Any) -> None:
         json.dump(value, file, indent=1)
         file.write("\n")
     temporary.replace(path)
-
-
-def _listening_inodes(port: int) -> list[str]:
-    found = []
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            lines = Path(table).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            fields = line.split()
-            if fields[3] == _LISTENING and int(fields[1].rsplit(":", 1)[1], 16) == port:
-                found.append(fields[9])
-    return found

@@ -17,8 +17,8 @@ import requests
 
 from tools import engine, instance, twin
 from tools.paths import ROOT, STACK, Home
-from tools.ports import first_free
 from tools.runner import Runner
+from twin.ports import first_free
 
 _UP_SECONDS = 1500  # cold: the engine and every image are built first
 

@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from tests.tools.conftest import Screen
-from tools import ports, process, sweep, twin
+from tools import process, sweep, twin
 from tools.bootstrap import Environment
 from tools.errors import ToolError
 from tools.paths import Home
+from twin import ports
 from twin.places import own_image
 
 _SERVES = """

@@ -15,8 +15,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from twin import ports
 from twin.edge.logs import note
-from twin.places import holder_of
 
 FIRST_BYTE_TIMEOUT = 30.0
 HANDSHAKE_TIMEOUT = 10.0
@@ -53,7 +53,7 @@ class Listener:
                 raise
             raise PortTaken(
                 errno.EADDRINUSE,
-                f"Port {port} on 127.0.0.1 is taken by {holder_of(port)}. "
+                f"Port {port} on 127.0.0.1 is taken by {ports.holder(port)}. "
                 "End it, or choose another port: make up PORT=9443",
             ) from error
         self._serve(listening)
