@@ -49,6 +49,11 @@ class Exchange:
     ray: str
     headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
     body: AsyncIterator[bytes] | None = None
+    country: str = "XX"
+    """ISO 3166-1 alpha-2; `XX` where it is not known."""
+    skips: set[str] = field(default_factory=set)
+    """What skip rules took out: `phase:<phase>`, `product:<product>`, `ruleset:<id>`,
+    `rule:<ruleset id>/<rule id>`."""
 
     @property
     def target(self) -> str:

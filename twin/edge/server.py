@@ -19,9 +19,11 @@ from typing import Any
 from aiohttp import web
 
 from twin.ca import CertificateAuthority
+from twin.clock import Clock
 from twin.edge import pages, stages
 from twin.edge.exchange import Exchange, Reply, Stage, pipeline
 from twin.edge.headers import new_ray
+from twin.edge.journal import Journal
 from twin.edge.listener import Listener
 from twin.edge.logs import note
 from twin.edge.origin import ORIGIN_TIMEOUT, Origin
@@ -61,8 +63,11 @@ class Edge:
         run_dir: Path,
         *,
         origin_timeout: float = ORIGIN_TIMEOUT,
+        clock: Clock | None = None,
     ) -> None:
         self.port = https_port
+        self.clock = clock or Clock()
+        self.journal = Journal(self.clock)
         self.routes = Routes(store, account)
         self.tunnels = Tunnels(store)
         self._authority = CertificateAuthority(home)
@@ -199,6 +204,7 @@ class Edge:
             ray=ray,
             body=request.content.iter_any() if request.body_exists else None,
         )
+        self.journal.requests += 1
         result = await self._pipeline(exchange)
         return await _send(request, result) if isinstance(result, Reply) else result.response
 
