@@ -113,6 +113,14 @@ class GatewayUnits:
             raise MoneyError(f"{self.name} says {amount} {code}, which is no whole minor unit")
         return Money(int(ours), code)
 
+    def can_write(self, money: Money) -> bool:
+        """Whether the gateway takes the currency and can write the amount exactly."""
+        try:
+            self.write(money)
+        except MoneyError:
+            return False
+        return True
+
     def _places(self, currency: str) -> int:
         if currency not in EXPONENTS or currency not in self.places:
             raise MoneyError(f"{self.name} does not take {currency}")

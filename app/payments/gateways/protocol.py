@@ -7,15 +7,34 @@ about to ask, with the key it asks under, and repairs later by asking again unde
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 from uuid import UUID
 
 from payments.money import Money
 
-EventKind = Literal["paid", "processing", "failed", "expired", "refunded", "ignored"]
+EventKind = Literal[
+    # a payment; `look` says only that something happened, and that the gateway should be asked
+    "paid",
+    "authorized",
+    "processing",
+    "failed",
+    "expired",
+    "look",
+    # money that goes back: all of a payment so far, or one refund by its id
+    "refunded",
+    "refund_settled",
+    "refund_failed",
+    "dispute_opened",
+    "dispute_won",
+    "dispute_lost",
+    # what the gateway pays out to us
+    "payout_paid",
+    "payout_failed",
+    "ignored",
+]
 
 
 class GatewayUnknownError(Exception):
@@ -92,7 +111,9 @@ class Checkout:
 class GatewayEvent:
     """What a gateway tells us, in our words: only what we act on, nothing of the raw message.
 
-    `refunded` events carry in `money` all that was refunded so far, not the last refund.
+    `refunded` events carry in `money` all that was refunded so far, not the last refund; the other
+    kinds carry their own amount (the one refund, what is disputed, what is paid out). `fee` is what
+    the gateway kept, where the event tells.
     """
 
     gateway: str
@@ -105,6 +126,11 @@ class GatewayEvent:
     checkout_ref: str | None = None
     payment_ref: str | None = None
     money: Money | None = None
+    fee: Money | None = None
+    refund_id: UUID | None = None
+    refund_ref: str | None = None
+    dispute_ref: str | None = None
+    payout_ref: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the form that the inbox keeps."""
@@ -120,6 +146,12 @@ class GatewayEvent:
             "payment_ref": self.payment_ref,
             "amount": self.money.amount if self.money else None,
             "currency": self.money.currency if self.money else None,
+            "fee": self.fee.amount if self.fee else None,
+            "fee_currency": self.fee.currency if self.fee else None,
+            "refund_id": str(self.refund_id) if self.refund_id else None,
+            "refund_ref": self.refund_ref,
+            "dispute_ref": self.dispute_ref,
+            "payout_ref": self.payout_ref,
         }
 
     @classmethod
@@ -136,7 +168,48 @@ class GatewayEvent:
             checkout_ref=value["checkout_ref"],
             payment_ref=value["payment_ref"],
             money=Money(value["amount"], value["currency"]) if value["currency"] else None,
+            # Not in rows of earlier releases.
+            fee=Money(value["fee"], value["fee_currency"]) if value.get("fee_currency") else None,
+            refund_id=UUID(value["refund_id"]) if value.get("refund_id") else None,
+            refund_ref=value.get("refund_ref"),
+            dispute_ref=value.get("dispute_ref"),
+            payout_ref=value.get("payout_ref"),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundRequest:
+    """What is asked back of a captured payment; persisted before it is asked, as a checkout is."""
+
+    refund_id: UUID
+    payment_id: UUID
+    payment_ref: str
+    checkout_ref: str | None
+    key: str
+    money: Money
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refund:
+    """A refund as the gateway has it. `pending` ends with an event, or when it is asked for."""
+
+    ref: str
+    status: Literal["pending", "succeeded", "failed"]
+    money: Money
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedPayment:
+    """A payment as the gateway's own list has it, to be held against our books."""
+
+    payment_ref: str
+    checkout_ref: str | None
+    payment_id: UUID | None
+    status: Literal["paid", "pending", "failed"]
+    money: Money
+    refunded: Money
+    fee: Money | None
+    created: datetime
 
 
 class Gateway(Protocol):
@@ -166,11 +239,44 @@ class Gateway(Protocol):
     async def ask(self, checkout_ref: str) -> GatewayEvent | None:
         """Ask what became of a page; None while nothing did. Raises as `create_checkout`."""
 
-    def read_webhook(self, body: bytes, headers: Mapping[str, str], now: datetime) -> GatewayEvent:
-        """Verify a delivery's bytes and read them. Raises `InvalidWebhookError`."""
+    def takes(self, money: Money) -> bool:
+        """Whether the gateway takes this currency and can write this amount exactly."""
+
+    async def read_webhook(
+        self, body: bytes, headers: Mapping[str, str], now: datetime
+    ) -> GatewayEvent:
+        """Verify a delivery's bytes and read them.
+
+        Raises `InvalidWebhookError`, and `GatewayUnknownError` when what verification needs (the
+        gateway's certificate) cannot be had now: the gateway then delivers again.
+        """
 
     async def ping(self) -> None:
         """Raise when the gateway does not answer."""
 
     async def close(self) -> None:
         """Close connections."""
+
+
+@runtime_checkable
+class Refunding(Protocol):
+    """A gateway that gives money back when we ask; not every one does."""
+
+    async def refund(self, request: RefundRequest) -> Refund:
+        """Ask for a refund under `request.key`; asked again it returns the same refund.
+
+        Raises `GatewayRefusedError` when there is none, `GatewayUnknownError` when nobody knows.
+        """
+
+    async def find_refund(self, request: RefundRequest) -> Refund | None:
+        """Look for a refund made under `request`, when its key is too old to ask again."""
+
+
+@runtime_checkable
+class Listing(Protocol):
+    """A gateway whose payments can be listed, and so reconciled."""
+
+    def list_payments(
+        self, since: datetime, until: datetime, *, most: int
+    ) -> AsyncIterator[ListedPayment]:
+        """Yield payments created in `[since, until)`, oldest or newest first, at most `most`."""

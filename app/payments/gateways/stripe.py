@@ -16,7 +16,7 @@ import httpx
 import stripe
 from stripe import HTTPXClient, StripeClient
 
-from payments import money
+from payments import money as units
 from payments.gateways import stripe_events
 from payments.gateways.protocol import (
     Checkout,
@@ -25,6 +25,7 @@ from payments.gateways.protocol import (
     GatewayRefusedError,
     GatewayUnknownError,
 )
+from payments.money import Money
 from payments.settings import StripeSettings
 from payments.trust import context_with_extra
 
@@ -99,7 +100,13 @@ class StripeGateway:
             session = await self._client.v1.checkout.sessions.retrieve_async(checkout_ref)
         return stripe_events.from_session(session.to_dict(), account=self.account)
 
-    def read_webhook(self, body: bytes, headers: Mapping[str, str], now: datetime) -> GatewayEvent:
+    def takes(self, money: Money) -> bool:
+        """Whether Stripe takes the currency and can write the amount."""
+        return units.STRIPE.can_write(money)
+
+    async def read_webhook(
+        self, body: bytes, headers: Mapping[str, str], now: datetime
+    ) -> GatewayEvent:
         """Verify a delivery against every active secret and read it."""
         return stripe_events.read(
             body,
@@ -148,7 +155,7 @@ def _parameters(request: CheckoutRequest) -> SessionCreateParams:
                 "quantity": 1,
                 "price_data": {
                     "currency": request.money.currency.lower(),
-                    "unit_amount": money.STRIPE.write(request.money),
+                    "unit_amount": units.STRIPE.write(request.money),
                     "product_data": {"name": request.description},
                 },
             }

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from payments.db import RequestSession
-from payments.errors import BadRequestError, NotFoundError
-from payments.gateways.protocol import InvalidWebhookError
+from payments.errors import BadRequestError, NotFoundError, UnavailableError
+from payments.gateways.protocol import GatewayUnknownError, InvalidWebhookError
 from payments.inbox import service
 from payments.ops.logs import get_logger
 from payments.resources import Resources
@@ -25,6 +25,12 @@ class BadSignatureError(BadRequestError):
     code, title = "invalid_webhook", "This delivery is refused."
 
 
+class UnverifiedError(UnavailableError):
+    """What it takes to verify the delivery cannot be had now; the gateway delivers it again."""
+
+    code, title = "webhook_not_verifiable", "This delivery cannot be verified at the moment."
+
+
 @router.post("/webhooks/{gateway_name}")
 async def deliver(gateway_name: str, request: Request, session: RequestSession) -> JSONResponse:
     """Take one delivery. 200 only after it is kept: else the gateway delivers again.
@@ -37,8 +43,10 @@ async def deliver(gateway_name: str, request: Request, session: RequestSession) 
         raise NotFoundError
     body = await request.body()
     try:
-        event = gateway.read_webhook(body, request.headers, datetime.now(UTC))
+        event = await gateway.read_webhook(body, request.headers, datetime.now(UTC))
     except InvalidWebhookError as error:
         log.warning("webhook.refused", provider=gateway_name, reason=str(error), size=len(body))
         raise BadSignatureError from None
+    except GatewayUnknownError as error:
+        raise UnverifiedError from error
     return JSONResponse({"status": await service.receive(session, event)})

@@ -52,7 +52,10 @@ async def apply(session: AsyncSession, event: GatewayEvent) -> Outcome:
     )
     if order is None:
         raise LookupError(f"payment {payment.id} has no order")
-    state, reason = await _HANDLERS[event.kind](session, order, payment, event)
+    handler = _HANDLERS.get(event.kind)
+    if handler is None:
+        return Outcome("ignored", f"{event.kind} has no effect here", payment.id)
+    state, reason = await handler(session, order, payment, event)
     if state == "applied":
         metrics.PAYMENT_ATTEMPTS.labels(payment.gateway, "payment", event.kind).inc()
     return Outcome(state, reason, payment.id)
