@@ -37,7 +37,7 @@ def _load_everything() -> None:
     for name in LATER:
         importlib.import_module(name)
     settings = StripeSettings.model_validate({"secret_key": "sk_test_"})
-    stripe = StripeGateway(settings, gateway_ca=None)
+    stripe = StripeGateway(settings, outgoing_ca=None)
     for service in ("checkout", "balance"):
         getattr(stripe._client.v1, service)
     assert stripe._client.v1.checkout.sessions is not None  # noqa: S101 - loads the last of it

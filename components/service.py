@@ -112,17 +112,20 @@ class Backends:
 
 @dataclass(frozen=True, kw_only=True)
 class Stripe:
-    """The Stripe account; `api_base` and `ca` only where something stands in for Stripe."""
+    """The Stripe account; `api_base` only where something stands in for Stripe."""
 
     secret_key: pulumi.Input[str]
     webhook_secrets: pulumi.Input[str]
     api_base: str | None = None
-    ca: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceEnvironment:
-    """What the service's processes are told, as `PAYMENTS_*` variables."""
+    """What the service's processes are told, as `PAYMENTS_*` variables.
+
+    `outgoing_ca` (PEM) is trusted beside the system's authorities where the service calls out:
+    only where something stands in for the gateways and for Access.
+    """
 
     label: str
     release: pulumi.Input[str]
@@ -130,6 +133,7 @@ class ServiceEnvironment:
     backends: Backends
     session_key: pulumi.Input[str]
     stripe: Stripe
+    outgoing_ca: str | None = None
 
     def api(self) -> dict[str, pulumi.Input[str]]:
         """For a replica: through the pool, which speaks transactions only."""
@@ -161,7 +165,7 @@ class ServiceEnvironment:
         stripe = self.stripe
         optional: Mapping[str, str | None] = {
             "PAYMENTS_STRIPE_API_BASE": stripe.api_base,
-            "PAYMENTS_GATEWAY_CA": stripe.ca,
+            "PAYMENTS_OUTGOING_CA": self.outgoing_ca,
         }
         return {
             "PAYMENTS_ENVIRONMENT": self.label,

@@ -246,8 +246,8 @@ def _environment(
             secret_key=stack.secrets.stripe_secret_key,
             webhook_secrets=stack.secrets.stripe_webhook_secrets,
             api_base=stripe.api_base,
-            ca=stripe.ca(),
         ),
+        outgoing_ca=stack.settings.outgoing_ca,
     )
 
 

@@ -200,9 +200,8 @@ def _located(settings: Settings, folder: Path) -> Settings:
     updates: dict[str, Any] = {}
     if ssh := settings.__dict__.get("ssh"):
         updates["ssh"] = place(ssh, "public_key_file", "config_file")
-    gateways = settings.__dict__.get("gateways")
-    if gateways and (stripe := gateways.__dict__.get("stripe")):
-        updates["gateways"] = gateways.model_copy(update={"stripe": place(stripe, "ca_file")})
+    if isinstance(ca_file := settings.__dict__.get("outgoing_ca_file"), Path):
+        updates["outgoing_ca_file"] = folder / ca_file.expanduser()
     return settings.model_copy(update=updates)
 
 

@@ -221,14 +221,9 @@ class Images(Section):
 
 
 class Stripe(Section):
-    """Where Stripe's API answers, when not at its own address, and whom to trust there."""
+    """Where Stripe's API answers, when not at its own address."""
 
     api_base: str | None = Field(default=None, pattern=r"^https://[a-z0-9.-]+(:\d+)?$")
-    ca_file: Path | None = None
-
-    def ca(self) -> str | None:
-        """The PEM certificates of `ca-file`."""
-        return self.ca_file.read_text(encoding="utf-8") if self.ca_file else None
 
 
 class Gateways(Section):
@@ -256,6 +251,7 @@ class Settings(Section):
     app: App = App()
     images: Images = Images()
     gateways: Gateways = Gateways()
+    outgoing_ca_file: Path | None = None
     protect: bool
 
     @property
@@ -263,6 +259,12 @@ class Settings(Section):
         """The public address, with the port where it is not HTTPS's own."""
         port = "" if self.https_port == 443 else f":{self.https_port}"
         return f"https://{self.hostname}{port}"
+
+    @property
+    def outgoing_ca(self) -> str | None:
+        """The PEM certificates of `outgoing-ca-file`, trusted where the service calls out."""
+        file = self.outgoing_ca_file
+        return file.read_text(encoding="utf-8") if file else None
 
     @property
     def registry_ports(self) -> tuple[int, ...]:

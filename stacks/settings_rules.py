@@ -177,7 +177,7 @@ def _files(s: Settings) -> Iterator[Problem]:
     for field, path in (
         ("ssh.public-key-file", s.ssh.public_key_file),
         ("ssh.config-file", s.ssh.config_file),
-        ("gateways.stripe.ca-file", s.gateways.stripe.ca_file),
+        ("outgoing-ca-file", s.outgoing_ca_file),
     ):
         if path is not None and not path.is_file():
             yield _problem(field, str(path), "there is no such file", _file_remedy(path))
@@ -193,10 +193,10 @@ def _contents(s: Settings) -> Iterator[Problem]:
         yield _problem("ssh.public-key-file", file, context["reason"], context["remedy"])
     except (OSError, UnicodeError):
         pass  # a missing file is reported above
-    ca_file = s.gateways.stripe.ca_file
+    ca_file = s.outgoing_ca_file
     if ca_file and ca_file.is_file() and "BEGIN CERTIFICATE" not in ca_file.read_text("utf-8"):
         yield _problem(
-            "gateways.stripe.ca-file",
+            "outgoing-ca-file",
             str(ca_file),
             "the file holds no certificate in PEM form",
             "name the file of the certificate authority, -----BEGIN CERTIFICATE-----",

@@ -201,12 +201,8 @@ def local_overrides(home: Home, config: Mapping[str, Any], place: Place) -> Json
             "config-file": str(home.path / "ssh" / "config"),
             "allow-from": [f"{place.gateway}/32"],
         },
-        "payments:gateways": {
-            "stripe": {
-                "api-base": f"https://{STRIPE_API}",
-                "ca-file": str(home.path / "ca.pem"),
-            }
-        },
+        "payments:gateways": {"stripe": {"api-base": f"https://{STRIPE_API}"}},
+        "payments:outgoing-ca-file": str(home.path / "ca.pem"),
     }
 
 

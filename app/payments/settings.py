@@ -210,14 +210,14 @@ class ServiceSettings(DatabaseCommandSettings):
     public_url: str = Field(pattern=r"^https?://[^/?#]+$")
     session_key: SecretStr
     stripe: StripeSettings = StripeSettings()
-    gateway_ca: str | None = None
+    outgoing_ca: str | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     host: str = "0.0.0.0"  # noqa: S104 - inside a container; no port is published
     port: int = Field(default=8000, ge=0, le=65535)
     metrics_port: int = Field(default=9100, ge=0, le=65535)
     run_dir: Path = Path("/tmp")  # noqa: S108 - the image's only writable place, a tmpfs
 
-    _ca = field_validator("gateway_ca")(_check_pem)
+    _ca = field_validator("outgoing_ca")(_check_pem)
 
     @field_validator("session_key")
     @classmethod

@@ -69,11 +69,11 @@ def test_a_value_given_twice_or_in_a_missing_file_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PAYMENTS_SESSION_KEY_FILE", str(tmp_path / "nowhere"))
-    monkeypatch.setenv("PAYMENTS_GATEWAY_CA_FILE", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("PAYMENTS_OUTGOING_CA_FILE", str(tmp_path / "nowhere"))
     with pytest.raises(SettingsError) as refused:
         load(ServiceSettings)
     assert any("PAYMENTS_SESSION_KEY: set twice" in line for line in refused.value.problems)
-    assert any("PAYMENTS_GATEWAY_CA_FILE: cannot read" in line for line in refused.value.problems)
+    assert any("PAYMENTS_OUTGOING_CA_FILE: cannot read" in line for line in refused.value.problems)
 
 
 def test_every_error_is_said_at_once_and_no_secret_with_it(

@@ -127,7 +127,7 @@ class Rehearsal:
         return (
             config.changed("payments:ssh.public-key-file", str(self.folder / "key.pub"))
             .changed("payments:ssh.config-file", str(self.folder / "ssh-config"))
-            .changed("payments:gateways.stripe.ca-file", str(self.folder / "ca.pem"))
+            .changed("payments:outgoing-ca-file", str(self.folder / "ca.pem"))
         )
 
     def configure(self, config: StackConfig) -> None:

@@ -52,5 +52,5 @@ def build(settings: ServiceSettings) -> Gateways:
     """Make the gateways that the settings have keys for."""
     made: list[Gateway] = []
     if settings.stripe.secret_key is not None:
-        made.append(StripeGateway(settings.stripe, gateway_ca=settings.gateway_ca))
+        made.append(StripeGateway(settings.stripe, outgoing_ca=settings.outgoing_ca))
     return Gateways(*made)

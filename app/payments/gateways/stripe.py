@@ -48,14 +48,14 @@ class StripeGateway:
 
     name = NAME
 
-    def __init__(self, settings: StripeSettings, *, gateway_ca: str | None) -> None:
+    def __init__(self, settings: StripeSettings, *, outgoing_ca: str | None) -> None:
         if settings.secret_key is None:
             raise ValueError("there is no Stripe key")
         self.account = settings.account
         self._secrets = [secret.get_secret_value() for secret in settings.webhook_secrets]
         key = settings.secret_key.get_secret_value()
         self._live = "_live_" in key
-        self._http = _Transport(gateway_ca)
+        self._http = _Transport(outgoing_ca)
         addresses: Any = {"api": settings.api_base} if settings.api_base else {}
         self._client = StripeClient(
             key, http_client=self._http, base_addresses=addresses, max_network_retries=0
@@ -130,12 +130,12 @@ class StripeGateway:
 class _Transport(HTTPXClient):
     """The SDK's httpx transport, with our authority and our time limits."""
 
-    def __init__(self, gateway_ca: str | None) -> None:
+    def __init__(self, outgoing_ca: str | None) -> None:
         super().__init__(
             timeout=httpx.Timeout(CALL_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
         )
         # The SDK only offers its own bundle or no verification at all; nothing is connected yet.
-        self._client_async = httpx.AsyncClient(verify=context_with_extra(gateway_ca))
+        self._client_async = httpx.AsyncClient(verify=context_with_extra(outgoing_ca))
 
     async def aclose(self) -> None:
         """Close the connections."""
