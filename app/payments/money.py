@@ -1,4 +1,4 @@
-"""Money: an integer of minor units and an ISO 4217 code. Never a float, never a bare number.
+"""Money: an integer of minor units and a currency code. Never a float, never a bare number.
 
 How many minor units make a major one is a fact of the currency (ISO 4217: none for JPY, three for
 KWD). How an amount is written in a gateway's API is a fact of the gateway, and differs: Stripe
@@ -25,6 +25,18 @@ EXPONENTS: Final[dict[str, int]] = {
 }
 
 
+OTHERS: Final[dict[str, int]] = {
+    # Ours: points are whole, tokens have two places.
+    "PTS": 0,
+    "TOK": 2,
+    # ETH counts in gwei: with its 18 places MAX_AMOUNT would be nine thousandths of one.
+    **{"BTC": 8, "ETH": 9, "LTC": 8, "TRX": 6, "USDC": 6, "USDT": 6},
+}
+"""What the ledger counts beside the currencies of states: tokens and crypto money."""
+
+_PLACES: Final = {**EXPONENTS, **OTHERS}
+
+
 class MoneyError(ValueError):
     """An amount that does not exist in its currency, or that a gateway cannot write."""
 
@@ -42,13 +54,15 @@ class Money:
             raise MoneyError(f"an amount is an integer of minor units, not {self.amount!r}")
         if abs(self.amount) > MAX_AMOUNT:
             raise MoneyError(f"{self.amount} is beyond {MAX_AMOUNT} minor units")
-        if self.currency not in EXPONENTS:
-            raise MoneyError(f"{self.currency!r} is no currency with a minor unit in ISO 4217")
+        if self.currency not in _PLACES:
+            raise MoneyError(
+                f"{self.currency!r} is no currency with a minor unit in ISO 4217, nor one of ours"
+            )
 
     @property
     def exponent(self) -> int:
         """How many decimal places the currency has."""
-        return EXPONENTS[self.currency]
+        return _PLACES[self.currency]
 
     @property
     def major(self) -> Decimal:
@@ -108,7 +122,7 @@ class GatewayUnits:
         """
         code = currency.upper()
         places = self._places(code)
-        ours = Decimal(amount).scaleb(EXPONENTS[code] - places)
+        ours = Decimal(amount).scaleb(_PLACES[code] - places)
         if ours != ours.to_integral_value():
             raise MoneyError(f"{self.name} says {amount} {code}, which is no whole minor unit")
         return Money(int(ours), code)
@@ -122,7 +136,7 @@ class GatewayUnits:
         return True
 
     def _places(self, currency: str) -> int:
-        if currency not in EXPONENTS or currency not in self.places:
+        if currency not in _PLACES or currency not in self.places:
             raise MoneyError(f"{self.name} does not take {currency}")
         return self.places[currency]
 

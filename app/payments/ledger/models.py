@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     CheckConstraint,
     DateTime,
@@ -14,8 +16,10 @@ from sqlalchemy import (
     Identity,
     Index,
     LargeBinary,
+    Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
+    Text,
     UniqueConstraint,
     text,
 )
@@ -44,6 +48,7 @@ class Purpose(Base):
     floor: Mapped[int | None] = mapped_column(BigInteger)
     shards: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))
     description: Mapped[str]
+    holds: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{iso}'"))
 
 
 class Account(Base):
@@ -132,3 +137,18 @@ class EntryRow(Base):
     amount: Mapped[int] = mapped_column(BigInteger)
     balance_after: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[Created]
+
+
+class ExchangeRate(Base):
+    """How much of `quote` one `base` is worth to a customer, in major units, for a while."""
+
+    __tablename__ = "exchange_rates"
+    __table_args__ = (Index(None, "base", "quote", "valid_from"),)
+
+    id: Mapped[BigId]
+    base: Mapped[str] = mapped_column(ForeignKey(f"{SCHEMA}.currencies.code"))
+    quote: Mapped[str] = mapped_column(ForeignKey(f"{SCHEMA}.currencies.code"))
+    rate: Mapped[Decimal] = mapped_column(Numeric(30, 12))
+    source: Mapped[str]
+    valid_from: Mapped[Created]
+    valid_until: Mapped[datetime] = mapped_column(DateTime(timezone=True))

@@ -22,7 +22,24 @@ from payments.errors import ConflictError, UnprocessableError
 from payments.ledger.models import Account
 from payments.money import Money
 
-Purpose = Literal["wallet", "receivable", "gateway_clearing", "merchant", "fees", "suspense"]
+Purpose = Literal[
+    "wallet",
+    "receivable",
+    "token_wallet",
+    "crypto_wallet",
+    "rewards",
+    "issued",
+    "merchant",
+    "payable",
+    "fees",
+    "gateway_clearing",
+    "gateway_fees",
+    "disputed",
+    "dispute_losses",
+    "bank",
+    "exchange",
+    "suspense",
+]
 
 HOUSE = "house"
 """The owner of what belongs to us: fees, suspense."""
@@ -68,7 +85,7 @@ class NotReversibleError(ConflictError):
 
 
 class UnknownAccountError(UnprocessableError):
-    """The purpose or the currency does not exist."""
+    """The purpose or the currency does not exist, or the one holds no such money as the other."""
 
     code, title = "unknown_account", "There is no such kind of account."
 
@@ -257,7 +274,7 @@ def _translated() -> Iterator[None]:
             raise _BY_STATE[state](_first_sentence(message)) from error
         if state == "23514" and "ck_ledger_accounts_floor" in message:
             raise InsufficientFundsError from error
-        if state == "23503" and "fk_ledger_accounts_" in message:
+        if (state == "23503" and "fk_ledger_accounts_" in message) or state == "PL007":
             raise UnknownAccountError from error
         raise
 

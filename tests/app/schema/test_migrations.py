@@ -9,7 +9,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
-from payments.money import EXPONENTS
+from payments.money import EXPONENTS, OTHERS
 from payments.schema.migrate import MigrationError, config, migrate
 from payments.schema.prepare import PrepareError, prepare
 from tests.app.backends import ADMIN, APP, MIGRATOR, TEMPLATE, Cluster
@@ -62,4 +62,4 @@ def test_a_superuser_cannot_be_the_app(postgres: Cluster, database_name: str) ->
 def test_the_database_knows_every_currency_with_its_exponent(postgres: Cluster) -> None:
     with postgres.connect(APP, TEMPLATE) as connection:
         rows = connection.execute("SELECT code, exponent FROM payments.currencies").fetchall()
-    assert dict(rows) == EXPONENTS, "ISO changed: write a migration"
+    assert dict(rows) == EXPONENTS | OTHERS, "ISO changed: write a migration"
