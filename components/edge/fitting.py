@@ -1,0 +1,370 @@
+"""What a plan takes of the wanted rules, and what was lost on the way: pure functions.
+
+A fitted rule is never stricter than what was wanted: a visitor who keeps within a limit is not
+refused because a plan can only count badly. What a plan cannot say is said more weakly, or left
+out, and reported with whoever makes up for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Final, Literal
+
+from components.edge import paths
+from components.edge.limits import Limit
+from components.edge.plans import CHALLENGES, MAX_EXPRESSION, Plan
+from components.edge.rules import (
+    PATH,
+    PHASES,
+    Phase,
+    Rate,
+    Rule,
+    below,
+    either,
+    every,
+    fields,
+    one_of,
+    uses_regex,
+)
+
+Outcome = Literal["exact", "joined", "weakened", "left out"]
+
+SERVICE: Final = "the service enforces it exactly, with counters that all replicas share"
+METHOD: Final = "http.request.method"
+TOO_MANY: Final = (
+    '{"type":"about:blank","title":"Too many requests.","status":429,"code":"rate_limited",'
+    '"detail":"Too many requests from this address. Wait before you try again."}'
+)
+"""The body of a refused request, in the service's own form (RFC 9457)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What became of one wanted rule; `changes` says how, `otherwise` who makes up for it."""
+
+    phase: str
+    ref: str
+    outcome: Outcome
+    changes: tuple[str, ...] = ()
+    otherwise: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """The rules that a plan takes, in order, and one finding for every wanted rule."""
+
+    rules: tuple[Rule, ...]
+    findings: tuple[Finding, ...]
+
+
+def fit_firewall(wanted: Sequence[Rule], plan: Plan) -> Fit:
+    """Custom rules: unknown ones left out, alike ones joined, then the least important left out."""
+    phase = PHASES["http_request_firewall_custom"]
+    findings: list[Finding] = []
+    rules: list[Rule] = []
+    changes: dict[str, list[str]] = {}
+    for rule in wanted:
+        why = _refused(rule, plan)
+        if why:
+            findings.append(_left_out(phase, rule, why))
+            continue
+        able, lost = _able(rule, plan)
+        if lost:
+            changes[rule.ref] = [lost]
+        rules.append(able)
+    rules, joined = _join(rules, plan.custom_rules)
+    rules, gone = _fewer(rules, plan.custom_rules)
+    lost_refs = {rule.ref for rule in gone}
+    room = f"{plan.title} has {plan.custom_rules} custom rules"
+    for rule in wanted:
+        if any(finding.ref == rule.ref for finding in findings):
+            continue
+        host = joined.get(rule.ref)
+        how = changes.get(rule.ref, [])
+        if (host or rule.ref) in lost_refs:
+            findings.append(_left_out(phase, rule, room))
+        elif how:
+            findings.append(_weakened(phase, rule, how))
+        elif host:
+            findings.append(
+                Finding(
+                    phase=phase,
+                    ref=rule.ref,
+                    outcome="joined",
+                    changes=(f"one rule {host}: {room}",),
+                )
+            )
+        else:
+            findings.append(Finding(phase=phase, ref=rule.ref, outcome="exact"))
+    return Fit(rules=tuple(rules), findings=_in_order(findings, wanted))
+
+
+def fit_limits(wanted: Sequence[Limit], plan: Plan) -> Fit:
+    """Rate limits: the most important ones that there is room for, each as the plan can say it."""
+    phase = PHASES["http_ratelimit"]
+    kept = {it.name for it in sorted(wanted, key=lambda it: it.rank)[: plan.rate_rules]}
+    rules, findings = [], []
+    for limit in wanted:
+        if limit.name not in kept:
+            room = f"{plan.title} has {plan.rate_rules} rate limiting rule(s)"
+            findings.append(
+                Finding(
+                    phase=phase,
+                    ref=limit.name,
+                    outcome="left out",
+                    changes=(room,),
+                    otherwise=SERVICE,
+                )
+            )
+            continue
+        rule, changes = _limit(limit, plan)
+        rules.append(rule)
+        findings.append(
+            Finding(
+                phase=phase,
+                ref=limit.name,
+                outcome="weakened" if changes else "exact",
+                changes=tuple(changes),
+                otherwise=SERVICE if changes else "",
+            )
+        )
+    return Fit(rules=tuple(rules), findings=tuple(findings))
+
+
+def fit_managed(wanted: Sequence[Rule], plan: Plan) -> Fit:
+    """Managed rulesets that the plan has, and the exceptions that still mean something."""
+    phase = PHASES["http_request_firewall_managed"]
+    rules, findings = [], []
+    for rule in wanted:
+        if rule.action == "execute":
+            named = (rule.parameters["id"],)
+        else:
+            named = tuple(rule.parameters.get("rulesets", ()))
+        had = [ruleset for ruleset in named if ruleset in plan.managed_rulesets]
+        if not had:
+            what = "this ruleset" if rule.action == "execute" else "the ruleset it excepts from"
+            findings.append(_left_out(phase, rule, f"{plan.title} does not have {what}"))
+            continue
+        if rule.action != "execute":
+            rule = replace(rule, parameters={**rule.parameters, "rulesets": had})
+        rules.append(rule)
+        findings.append(Finding(phase=phase, ref=rule.ref, outcome="exact"))
+    return Fit(rules=tuple(rules), findings=tuple(findings))
+
+
+def fit_cache(wanted: Sequence[Rule], plan: Plan) -> Fit:
+    """Cache rules within the plan's number, no edge TTL shorter than the plan's shortest."""
+    phase: Phase = "http_request_cache_settings"
+    able, changes = [], {}
+    for rule in wanted:
+        ttl = rule.parameters.get("edge_ttl", {})
+        if 0 < ttl.get("default", 0) < plan.edge_ttl_minimum:
+            longer = {**ttl, "default": plan.edge_ttl_minimum}
+            rule = replace(rule, parameters={**rule.parameters, "edge_ttl": longer})
+            changes[rule.ref] = (
+                f"kept {plan.edge_ttl_minimum} s at the edge, {plan.title}'s shortest"
+            )
+        able.append(rule)
+    return _counted(phase, able, plan.cache_rules, f"{plan.title} has", "cache rules", changes)
+
+
+def fit_redirects(wanted: Sequence[Rule], plan: Plan) -> Fit:
+    """Redirects within the plan's number."""
+    phase: Phase = "http_request_dynamic_redirect"
+    return _counted(phase, wanted, plan.redirect_rules, f"{plan.title} has", "redirects", {})
+
+
+def fit_headers(request: Sequence[Rule], response: Sequence[Rule], plan: Plan) -> tuple[Fit, Fit]:
+    """Header rules; requests' and replies' count together, and the replies' come first."""
+    said = f"{plan.title} has"
+    what = "transform rules"
+    replies = _counted(
+        "http_response_headers_transform", response, plan.transform_rules, said, what, {}
+    )
+    left = plan.transform_rules - len(replies.rules)
+    return _counted("http_request_late_transform", request, left, said, what, {}), replies
+
+
+def _limit(limit: Limit, plan: Plan) -> tuple[Rule, list[str]]:
+    """One limit as a plan can say it, and what that took."""
+    changes: list[str] = []
+    requests = limit.requests
+    blind = limit.methods is not None and METHOD not in plan.rate_fields
+    if blind and limit.form:
+        requests *= 2
+        changes.append(
+            f"{plan.title} cannot tell methods apart: fetching the form counts too, so "
+            f"{requests} requests instead of {limit.requests}"
+        )
+    elif blind:
+        changes.append(f"{plan.title} cannot tell methods apart: every request counts")
+    shorter = [period for period in plan.rate_periods if period <= limit.period]
+    period = max(shorter) if shorter else min(plan.rate_periods)
+    if period > limit.period:
+        requests = math.ceil(requests * period / limit.period)
+    if period != limit.period:
+        changes.append(f"counted over {period} s instead of {limit.period} s")
+    timeout = 0
+    if limit.action not in CHALLENGES:
+        shorter = [it for it in plan.rate_timeouts if it <= limit.block]
+        timeout = max(shorter) if shorter else min(plan.rate_timeouts)
+        if timeout != limit.block:
+            changes.append(f"blocked for {timeout} s instead of {limit.block} s")
+    refused = limit.action == "block" and plan.custom_response
+    rule = Rule(
+        ref=limit.name,
+        description=f"{limit.name}: {limit.requests} in {limit.period} s",
+        expression=_covered(limit, blind=blind),
+        action=limit.action,
+        parameters={
+            "response": {
+                "status_code": 429,
+                "content_type": "application/json",
+                "content": TOO_MANY,
+            }
+        }
+        if refused
+        else {},
+        rate=Rate(requests=requests, period=period, timeout=timeout),
+        rank=limit.rank,
+    )
+    return rule, changes
+
+
+def _covered(limit: Limit, *, blind: bool) -> str:
+    conditions = []
+    if limit.paths:
+        conditions.append(one_of(PATH, limit.paths))
+    conditions += [below(prefix) for prefix in limit.prefixes]
+    parts = [either(conditions)]
+    if limit.methods is not None and not blind:
+        parts.insert(0, one_of(METHOD, limit.methods))
+    for webhook in paths.WEBHOOK_PREFIXES:
+        if any(webhook.startswith(prefix) for prefix in limit.prefixes):
+            parts.append(f"not {below(webhook)}")
+    return every(*parts)
+
+
+def _refused(rule: Rule, plan: Plan) -> str:
+    """Why a plan would refuse a custom rule whatever its number; empty where it takes it."""
+    if rule.action not in plan.custom_actions:
+        return f"{plan.title} does not have the action {rule.action}"
+    if uses_regex(rule.expression) and not plan.regex:
+        return f"{plan.title} has no regular expressions"
+    closed = sorted(
+        name
+        for name in fields(rule.expression)
+        if any(name.startswith(prefix) for prefix in plan.closed_fields)
+    )
+    if closed:
+        return f"{plan.title} does not have {', '.join(closed)}"
+    if len(rule.expression) > MAX_EXPRESSION:
+        return f"an expression has at most {MAX_EXPRESSION} characters"
+    return ""
+
+
+def _able(rule: Rule, plan: Plan) -> tuple[Rule, str]:
+    """A rule without what the plan cannot do in it, and what was taken out of it."""
+    parameters = dict(rule.parameters)
+    lost = ""
+    if "phases" in parameters:
+        # What the plan does not run needs no skipping: nothing is lost.
+        parameters["phases"] = [p for p in parameters["phases"] if p in plan.skippable_phases]
+        if not parameters["phases"]:
+            del parameters["phases"]
+    if "response" in parameters and not plan.custom_response:
+        del parameters["response"]
+        lost = f"{plan.title} answers with Cloudflare's own page"
+    return replace(rule, parameters=parameters), lost
+
+
+def _join(rules: Sequence[Rule], room: int) -> tuple[list[Rule], dict[str, str]]:
+    """Join neighbours that do the same, the largest group first, until they fit; who went where."""
+    current, joined = list(rules), {}
+    while len(current) > room:
+        groups = [list(group) for _, group in groupby(current, key=_alike)]
+        able = [
+            g for g in groups if g[0].joins and len(g) > 1 and len(_any_of(g)) <= MAX_EXPRESSION
+        ]
+        if not able:
+            break
+        group = max(able, key=len)
+        start = current.index(group[0])
+        name = group[0].joins
+        titles = ", ".join(rule.ref for rule in group)
+        current[start : start + len(group)] = [
+            replace(
+                group[0],
+                ref=name,
+                joins="",
+                description=titles[:500],
+                expression=_any_of(group),
+                rank=min(rule.rank for rule in group),
+                otherwise=" ".join(dict.fromkeys(r.otherwise for r in group if r.otherwise)),
+            )
+        ]
+        joined.update({rule.ref: name for rule in group})
+    return current, joined
+
+
+def _alike(rule: Rule) -> tuple[str, str, str]:
+    return rule.joins or rule.ref, rule.action, repr(rule.parameters)
+
+
+def _any_of(group: Iterable[Rule]) -> str:
+    return " or ".join(f"({rule.expression})" for rule in group)
+
+
+def _fewer(rules: Sequence[Rule], room: int) -> tuple[list[Rule], list[Rule]]:
+    """The most important rules that there is room for, in their order; and the others."""
+    ranked = sorted(range(len(rules)), key=lambda index: (rules[index].rank, index))
+    kept = set(ranked[: max(room, 0)])
+    return (
+        [rule for index, rule in enumerate(rules) if index in kept],
+        [rule for index, rule in enumerate(rules) if index not in kept],
+    )
+
+
+def _counted(
+    phase: Phase,
+    wanted: Sequence[Rule],
+    room: int,
+    said: str,
+    what: str,
+    changes: dict[str, str],
+) -> Fit:
+    kept, gone = _fewer(wanted, room)
+    lost = {rule.ref for rule in gone}
+    findings = []
+    for rule in wanted:
+        if rule.ref in lost:
+            findings.append(_left_out(PHASES[phase], rule, f"{said} {max(room, 0)} {what} left"))
+        elif rule.ref in changes:
+            findings.append(_weakened(PHASES[phase], rule, [changes[rule.ref]]))
+        else:
+            findings.append(Finding(phase=PHASES[phase], ref=rule.ref, outcome="exact"))
+    return Fit(rules=tuple(kept), findings=tuple(findings))
+
+
+def _left_out(phase: str, rule: Rule, why: str) -> Finding:
+    return Finding(
+        phase=phase, ref=rule.ref, outcome="left out", changes=(why,), otherwise=rule.otherwise
+    )
+
+
+def _weakened(phase: str, rule: Rule, how: Sequence[str]) -> Finding:
+    return Finding(
+        phase=phase,
+        ref=rule.ref,
+        outcome="weakened",
+        changes=tuple(how),
+        otherwise=rule.otherwise,
+    )
+
+
+def _in_order(findings: Sequence[Finding], wanted: Sequence[Rule]) -> tuple[Finding, ...]:
+    places = {rule.ref: index for index, rule in enumerate(wanted)}
+    return tuple(sorted(findings, key=lambda finding: places[finding.ref]))
