@@ -59,7 +59,7 @@ def test_relative_files_are_found_from_the_projects_folder(load: Load, folder: P
     local = load("local", stackfiles.read("local")).settings
     assert local.ssh.config_file == folder / ".local/ssh/config"
     assert local.ssh.keys() == (stackfiles.PUBLIC_KEY,)
-    assert local.gateways.stripe.ca() == stackfiles.CERTIFICATE
+    assert local.outgoing_ca == stackfiles.CERTIFICATE
 
 
 def test_secrets_are_secret_outputs(load: Load) -> None:
