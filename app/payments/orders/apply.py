@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from payments import jobs
 from payments.gateways.protocol import GatewayEvent
 from payments.ledger import service as ledger
 from payments.money import Money
@@ -166,6 +167,17 @@ async def _on_attempt(
     return "applied", None
 
 
+async def _on_look(
+    session: AsyncSession, order: Order, payment: Payment, event: GatewayEvent
+) -> Result:
+    """Have the gateway asked, now: the event says that something happened, not what."""
+    _learn_refs(payment, event)
+    payment.next_check_at = datetime.now(UTC)
+    await session.flush()
+    await jobs.enqueue(session, jobs.REPAIR_PAYMENT, {"payment_id": str(payment.id)})
+    return "applied", "the gateway is asked"
+
+
 _HANDLERS: Final[
     dict[str, Callable[[AsyncSession, Order, Payment, GatewayEvent], Awaitable[Result]]]
 ] = {
@@ -174,6 +186,7 @@ _HANDLERS: Final[
     "processing": _on_attempt,
     "failed": _on_attempt,
     "expired": _on_attempt,
+    "look": _on_look,
 }
 
 

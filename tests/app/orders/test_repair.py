@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import httpx
 import pytest
 from sqlalchemy import text
 
 from payments.gateways import stripe as stripe_gateway
+from payments.gateways.protocol import GatewayEvent
+from payments.inbox import service as inbox
 from payments.orders import repair
 from payments.resources import Resources, build
 from payments.settings import ServiceSettings
@@ -167,3 +171,35 @@ async def test_two_workers_do_not_look_at_once(
     assert await run_repair(resources) == "open"
     async with resources.database.transaction() as session:
         assert await repair.due(session, most=10) == [], "the look was claimed"
+
+
+async def test_an_event_that_only_says_look_has_the_gateway_asked(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    await order(client)
+    session_id = only_session(stripe_server)["id"]
+    stripe_server.pay(session_id)
+    hint = GatewayEvent(
+        gateway="stripe",
+        account="default",
+        key="hint-1",
+        type="something.happened",
+        kind="look",
+        created=datetime.now(UTC),
+        checkout_ref=session_id,
+    )
+    async with resources.database.transaction() as session:
+        assert await inbox.receive(session, hint) == "applied"
+        assert await inbox.receive(session, hint) == "duplicate"
+        queued = await session.scalar(
+            text(
+                "SELECT count(*) FROM payments.procrastinate_jobs WHERE task_name = 'orders.repair'"
+                " AND (scheduled_at IS NULL OR scheduled_at <= now())"
+            )
+        )
+    assert queued == 1, "and at once"
+    assert await scalar(resources, STATUS) == "open", "nothing is believed before it was asked"
+    async with resources.database.transaction() as session:
+        (payment_id,) = await repair.due(session, most=10)
+    assert await repair.repair(resources, payment_id) == "paid"
+    assert sum((await books(resources)).values()) == 0
