@@ -18,7 +18,7 @@ import pulumi
 from pulumi.runtime import config as runtime
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from stacks import naming, settings_rules
+from stacks import naming, settings_edge, settings_rules
 from stacks.settings_model import Section, Settings, Unavailable
 from stacks.settings_problems import (
     HIDDEN,
@@ -45,6 +45,8 @@ class SecretKey:
 STRIPE_KEY: Final = SecretKey(key="payments:stripe-secret-key")
 WEBHOOK_SECRETS: Final = SecretKey(key="payments:stripe-webhook-secrets", needed=False)
 REGISTRY_PASSWORD: Final = SecretKey(key="payments:registry-password", needed=False)
+LOG_DESTINATION: Final = SecretKey(key=settings_edge.LOG_DESTINATION, needed=False)
+LOG_OWNERSHIP: Final = SecretKey(key=settings_edge.LOG_OWNERSHIP, needed=False)
 DIGITALOCEAN_TOKEN: Final = SecretKey(key="digitalocean:token")
 SPACES_ID: Final = SecretKey(key="digitalocean:spacesAccessId")
 SPACES_KEY: Final = SecretKey(key="digitalocean:spacesSecretKey")
@@ -53,6 +55,8 @@ SECRET_KEYS: Final = (
     STRIPE_KEY,
     WEBHOOK_SECRETS,
     REGISTRY_PASSWORD,
+    LOG_DESTINATION,
+    LOG_OWNERSHIP,
     DIGITALOCEAN_TOKEN,
     SPACES_ID,
     SPACES_KEY,
@@ -67,6 +71,8 @@ class Secrets:
     stripe_secret_key: pulumi.Output[str]
     stripe_webhook_secrets: pulumi.Output[str]
     registry_password: pulumi.Output[str]
+    log_export_destination: pulumi.Output[str]
+    log_export_ownership: pulumi.Output[str]
     digitalocean_token: pulumi.Output[str]
     spaces_access_id: pulumi.Output[str]
     spaces_secret_key: pulumi.Output[str]
@@ -249,6 +255,11 @@ def _guarded(
     rules: tuple[Callable[[], Iterator[Problem]], ...] = (
         lambda: settings_rules.stripe_mode(settings, values.get(STRIPE_KEY.key, "")),
         lambda: shared_zones(settings, stack, folder),
+        lambda: settings_edge.log_export(
+            settings,
+            destination=bool(values.get(LOG_DESTINATION.key)),
+            ownership=bool(values.get(LOG_OWNERSHIP.key)),
+        ),
     )
     found: list[Problem] = []
     for rule in rules:
@@ -267,6 +278,8 @@ def _secrets() -> Secrets:
         stripe_secret_key=ours.require_secret("stripe-secret-key"),
         stripe_webhook_secrets=optional("stripe-webhook-secrets"),
         registry_password=optional("registry-password"),
+        log_export_destination=optional("log-export-destination"),
+        log_export_ownership=optional("log-export-ownership-challenge"),
         digitalocean_token=cloud.require_secret("token"),
         spaces_access_id=cloud.require_secret("spacesAccessId"),
         spaces_secret_key=cloud.require_secret("spacesSecretKey"),

@@ -64,15 +64,28 @@ def _vpc_range(value: IPv4Network) -> IPv4Network:
     return value
 
 
-def _source(value: object) -> IPv4Network | IPv6Network:
-    remedy = "name the addresses that may connect, for example 198.51.100.7/32"
+def _network_of(value: object, remedy: str) -> IPv4Network | IPv6Network:
     try:
-        network = ip_network(str(value), strict=True)
+        return ip_network(str(value), strict=True)
     except ValueError:
         raise refused("this is not an address range", remedy) from None
-    if network.prefixlen < limits.WIDEST_SSH_SOURCE[network.version]:
-        raise refused("SSH would be open to (nearly) the whole internet", remedy)
-    return network
+
+
+def _source(what: str) -> PlainValidator:
+    def check(value: object) -> IPv4Network | IPv6Network:
+        remedy = "name the addresses that may connect, for example 198.51.100.7/32"
+        network = _network_of(value, remedy)
+        if network.prefixlen < limits.WIDEST_SSH_SOURCE[network.version]:
+            raise refused(f"{what} would be open to (nearly) the whole internet", remedy)
+        return network
+
+    return PlainValidator(check)
+
+
+def _email(value: str) -> str:
+    if not re.fullmatch(r'[^@\s<>,;"]+@[^@\s<>,;"]+\.[a-z]+', value):
+        raise refused("this is not an e-mail address", "name one, for example ops@example.com")
+    return value
 
 
 def _public_key(value: str) -> str:
@@ -98,7 +111,14 @@ def _image(value: str) -> str:
 Region = Annotated[str, _one_of("a region", limits.DROPLET_REGIONS)]
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", examples=["0" * 31 + "1"])]
 PublicKey = Annotated[str, AfterValidator(_public_key)]
-Source = Annotated[IPv4Network | IPv6Network, PlainValidator(_source)]
+Source = Annotated[IPv4Network | IPv6Network, _source("SSH")]
+AdminSource = Annotated[IPv4Network | IPv6Network, _source("the admin API")]
+WebhookSource = Annotated[IPv4Network | IPv6Network, _source("a webhook")]
+HostName = Annotated[
+    str,
+    Field(pattern=r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]+$", examples=["www.example.com"]),
+]
+Email = Annotated[str, AfterValidator(_email)]
 Image = Annotated[str, AfterValidator(_image)]
 Memory = Annotated[int, Field(ge=64, le=16384, examples=[256])]
 Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
@@ -232,6 +252,50 @@ class Gateways(Section):
     stripe: Stripe = Stripe()
 
 
+class Hsts(Section):
+    """How long browsers insist on HTTPS, in seconds; for subdomains too; in their preload list."""
+
+    max_age: int = Field(default=31_536_000, ge=0, le=63_072_000)
+    include_subdomains: bool = True
+    preload: bool = False
+
+
+class Owasp(Section):
+    """The OWASP ruleset: paranoia level, and the score from which a request meets `action`."""
+
+    paranoia: int = Field(default=1, ge=1, le=4)
+    threshold: Literal[25, 40, 60] = 25
+    action: Literal["block", "managed_challenge", "log"] = "block"
+
+
+class Edge(Section):
+    """Cloudflare in front of the service, as far as its plan allows.
+
+    `redirect_from` are further names of the zone that lead to the service. `webhook_sources` names
+    the addresses of gateways that publish none. `modern_ciphers` needs Advanced Certificate
+    Manager. `sends_mail`: the zone's mail records are somebody else's.
+    """
+
+    hsts: Hsts = Hsts()
+    owasp: Owasp = Owasp()
+    redirect_from: tuple[HostName, ...] = ()
+    webhook_sources: dict[
+        Literal["stripe", "razorpay", "paypal", "cryptomus"], tuple[WebhookSource, ...]
+    ] = Field(default={}, examples=[{"razorpay": ["198.51.100.7/32"]}])
+    alert_emails: tuple[Email, ...] = ()
+    sends_mail: bool = False
+    modern_ciphers: bool = False
+    log_export: bool = False
+
+
+class Access(Section):
+    """Cloudflare Access: the team, who is an admin, and from where the admin API may be called."""
+
+    team: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", examples=["acme"])
+    admins: tuple[Email, ...]
+    admin_cidrs: tuple[AdminSource, ...]
+
+
 class Settings(Section):
     """Everything a stack decides, its secrets aside."""
 
@@ -251,6 +315,8 @@ class Settings(Section):
     app: App = App()
     images: Images = Images()
     gateways: Gateways = Gateways()
+    edge: Edge = Edge()
+    access: Access | None = None
     outgoing_ca_file: Path | None = None
     protect: bool
 

@@ -40,7 +40,6 @@ def findings(plan: Plan) -> tuple[Finding, ...]:
     for name, ref in (
         ("sbfm_definitely_automated", "definitely-automated"),
         ("sbfm_likely_automated", "likely-automated"),
-        ("sbfm_verified_bots", "verified-bots"),
     ):
         has = name in plan.sbfm
         found.append(

@@ -144,9 +144,12 @@ def fit_managed(wanted: Sequence[Rule], plan: Plan) -> Fit:
         else:
             named = tuple(rule.parameters.get("rulesets", ()))
         had = [ruleset for ruleset in named if ruleset in plan.managed_rulesets]
+        if not had and rule.action == "execute":
+            findings.append(_left_out(phase, rule, f"{plan.title} does not have this ruleset"))
+            continue
         if not had:
-            what = "this ruleset" if rule.action == "execute" else "the ruleset it excepts from"
-            findings.append(_left_out(phase, rule, f"{plan.title} does not have {what}"))
+            nothing = (f"nothing to except from on {plan.title}",)
+            findings.append(Finding(phase=phase, ref=rule.ref, outcome="exact", changes=nothing))
             continue
         if rule.action != "execute":
             rule = replace(rule, parameters={**rule.parameters, "rulesets": had})

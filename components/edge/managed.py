@@ -82,7 +82,6 @@ def rules(owasp: Owasp | None = None) -> tuple[Rule, ...]:
             expression=exception.expression,
             action="skip",
             parameters={"rulesets": list(exception.rulesets)},
-            otherwise="nothing to except from",
         )
         for exception in EXCEPTIONS
     ]

@@ -1,0 +1,92 @@
+"""Rules about the edge: between its own settings, and between them and the zone's plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from components.edge import plans
+from components.edge.settings import YEAR
+from stacks.settings_model import Settings
+from stacks.settings_problems import NOT_SET, Problem, show
+
+LOG_DESTINATION = "payments:log-export-destination"
+LOG_OWNERSHIP = "payments:log-export-ownership-challenge"
+
+
+def edge(s: Settings) -> Iterator[Problem]:
+    """What is wrong by the settings alone."""
+    yield from _hsts(s)
+    yield from _redirects(s)
+    yield from _plan(s)
+    yield from _admins(s)
+
+
+def _hsts(s: Settings) -> Iterator[Problem]:
+    hsts = s.edge.hsts
+    if hsts.preload and (hsts.max_age < YEAR or not hsts.include_subdomains):
+        yield _problem(
+            "edge.hsts.preload",
+            True,
+            "browsers put a name on their list only with a year and its subdomains",
+            f"set edge.hsts.max-age to {YEAR} and include-subdomains to true, or leave preload out",
+        )
+
+
+def _redirects(s: Settings) -> Iterator[Problem]:
+    for index, name in enumerate(s.edge.redirect_from):
+        field = f"edge.redirect-from.{index}"
+        if name == s.hostname:
+            yield _problem(field, name, "it would redirect to itself", "name other hosts here")
+        elif name != s.zone.name and not name.endswith("." + s.zone.name):
+            yield _problem(
+                field,
+                name,
+                f"it is not in the zone {s.zone.name}, whose edge would have to answer it",
+                f"use {s.zone.name} or a name such as www.{s.zone.name}",
+            )
+
+
+def _plan(s: Settings) -> Iterator[Problem]:
+    plan = plans.plan(s.zone.plan)
+    if s.edge.log_export and not plan.log_export:
+        yield _problem(
+            "edge.log-export",
+            True,
+            f"the plan {plan.name} has no log export: an update would fail in the middle",
+            "leave edge.log-export out, or use a zone on the plan enterprise",
+        )
+    if s.edge.owasp.action == "log" and "log" not in plan.custom_actions:
+        yield _problem(
+            "edge.owasp.action",
+            "log",
+            f"the plan {plan.name} cannot only log",
+            "set edge.owasp.action to managed_challenge or block",
+        )
+
+
+def _admins(s: Settings) -> Iterator[Problem]:
+    if s.access is not None and not s.access.admin_cidrs:
+        yield _problem(
+            "access.admin-cidrs",
+            [],
+            "the edge would refuse every call of the admin API",
+            "name the addresses that may call it, for example [198.51.100.7/32]",
+        )
+
+
+def log_export(s: Settings, *, destination: bool, ownership: bool) -> Iterator[Problem]:
+    """A log export knows where to; the place is a secret, because it holds credentials."""
+    if not s.edge.log_export:
+        return
+    for key, given in ((LOG_DESTINATION, destination), (LOG_OWNERSHIP, ownership)):
+        if not given:
+            yield Problem(
+                field=key,
+                value=NOT_SET,
+                reason="edge.log-export is on, and Cloudflare asks for this to send logs anywhere",
+                remedy=f"pulumi config set --secret {key}, or leave edge.log-export out",
+            )
+
+
+def _problem(field: str, value: object, reason: str, remedy: str) -> Problem:
+    return Problem(field=f"payments:{field}", value=show(value), reason=reason, remedy=remedy)
