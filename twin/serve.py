@@ -30,7 +30,7 @@ from twin.protocol.server import ProviderServers
 from twin.store import Store
 
 _log = logging.getLogger(__name__)
-_PACKAGES: Final = ("digitalocean", "cloudflare", "docker", "random", "command")
+_PACKAGES: Final = ("digitalocean", "cloudflare", "docker", "random", "tls", "command")
 _LOG_BYTES: Final = 8 * 1024 * 1024
 
 

@@ -74,7 +74,8 @@ def test_one_twin_serves_a_home_and_stops_cleanly(home: Path) -> None:
     about = twin.about()
     assert stat.S_IMODE((home / "twin.json").stat().st_mode) == 0o600, "it holds a token"
     assert about["mode"] == "paper"
-    assert set(about["providers"]) == {"digitalocean", "cloudflare", "docker", "random", "command"}
+    packages = {"digitalocean", "cloudflare", "docker", "random", "tls", "command"}
+    assert set(about["providers"]) == packages
     assert about["pid"] == twin.process.pid
     assert about["instance"] == places.instance_name(home)
     assert Path(about["ca_file"]).read_text().startswith("-----BEGIN CERTIFICATE")

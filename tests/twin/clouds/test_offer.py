@@ -66,7 +66,7 @@ def _snake(names: Iterable[str]) -> set[str]:
     return {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() for name in names}
 
 
-@pytest.mark.parametrize("package", ["digitalocean", "cloudflare"])
+@pytest.mark.parametrize("package", ["digitalocean", "cloudflare", "tls"])
 def test_the_tables_know_exactly_the_inputs_of_the_installed_sdk(package: str) -> None:
     table = schema.load(package)
     waiting = []

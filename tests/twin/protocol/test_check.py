@@ -79,7 +79,7 @@ def test_a_table_with_a_slip_is_refused(entry: dict[str, Any]) -> None:
         schema.parse("toy", {"resources": {"toy:index:X": entry}})
 
 
-@pytest.mark.parametrize("package", ["docker", "random", "command"])
+@pytest.mark.parametrize("package", ["docker", "random", "tls", "command"])
 def test_the_tables_of_this_project_are_written_as_the_format_says(package: str) -> None:
     assert schema.load(package).resources
 
