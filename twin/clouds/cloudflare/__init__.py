@@ -7,6 +7,12 @@ from typing import Any, Final
 
 from twin.clouds.cloudflare.account import authorize
 from twin.clouds.cloudflare.dns import DnsRecord
+from twin.clouds.cloudflare.origin_tls import (
+    AuthenticatedOriginPullsCertificate,
+    AuthenticatedOriginPullsSettings,
+    GetIpRanges,
+    OriginCaCertificate,
+)
 from twin.clouds.cloudflare.tunnel import (
     GetTunnelToken,
     ZeroTrustTunnelCloudflared,
@@ -42,6 +48,9 @@ def package() -> Package:
             DnsRecord(),
             ZeroTrustTunnelCloudflared(),
             ZeroTrustTunnelCloudflaredConfig(),
+            OriginCaCertificate(),
+            AuthenticatedOriginPullsCertificate(),
+            AuthenticatedOriginPullsSettings(),
         ],
-        functions=[GetTunnelToken()],
+        functions=[GetTunnelToken(), GetIpRanges()],
     )
