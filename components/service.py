@@ -123,6 +123,7 @@ class Stripe:
 class ServiceEnvironment:
     """What the service's processes are told, as `PAYMENTS_*` variables.
 
+    `rate_limits` is the table that the edge enforces as well (`components.edge.limits`), as JSON.
     `outgoing_ca` (PEM) is trusted beside the system's authorities where the service calls out:
     only where something stands in for the gateways and for Access.
     """
@@ -133,6 +134,7 @@ class ServiceEnvironment:
     backends: Backends
     session_key: pulumi.Input[str]
     stripe: Stripe
+    rate_limits: str
     outgoing_ca: str | None = None
 
     def api(self) -> dict[str, pulumi.Input[str]]:
@@ -175,6 +177,7 @@ class ServiceEnvironment:
             "PAYMENTS_CACHE_URL": self.backends.cache_url,
             "PAYMENTS_CACHE_CA": self.backends.cache_ca,
             "PAYMENTS_SESSION_KEY": self.session_key,
+            "PAYMENTS_RATE_LIMITS": self.rate_limits,
             "PAYMENTS_STRIPE_SECRET_KEY": stripe.secret_key,
             "PAYMENTS_STRIPE_WEBHOOK_SECRETS": stripe.webhook_secrets,
             **{name: value for name, value in optional.items() if value is not None},

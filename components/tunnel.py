@@ -13,6 +13,7 @@ run beside the gateway and dial out with the token; the zone and its rules.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -21,12 +22,16 @@ import pulumi_cloudflare as cloudflare
 
 @dataclass(frozen=True, kw_only=True)
 class TunnelArgs:
-    """The zone, the name in it, and the address the connectors forward to."""
+    """The zone, the name in it, and the address the connectors forward to.
+
+    `after` must stand before the name leads anywhere: the edge's rules.
+    """
 
     account_id: str
     zone_id: str
     hostname: str
     service: str
+    after: Sequence[pulumi.Resource] = ()
 
 
 class Tunnel(pulumi.ComponentResource):
@@ -73,7 +78,7 @@ class Tunnel(pulumi.ComponentResource):
             proxied=True,
             ttl=1,
             comment="The payments platform, through its tunnel",
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.after)),
         )
         answer = cloudflare.get_zero_trust_tunnel_cloudflared_token_output(
             account_id=args.account_id,

@@ -13,6 +13,7 @@ import pulumi
 from components.cache import Cache, CacheArgs
 from components.containers import GATEWAY_URL, Containers, ContainersArgs
 from components.database import DATABASE, Database, DatabaseArgs
+from components.edge import limits
 from components.host import BackupPolicy, Host, HostArgs, Machine
 from components.network import Network, NetworkArgs
 from components.project import Project, ProjectArgs
@@ -247,6 +248,7 @@ def _environment(
             webhook_secrets=stack.secrets.stripe_webhook_secrets,
             api_base=stripe.api_base,
         ),
+        rate_limits=limits.for_service(),
         outgoing_ca=stack.settings.outgoing_ca,
     )
 

@@ -207,7 +207,7 @@ def _limit(limit: Limit, plan: Plan) -> tuple[Rule, list[str]]:
     shorter = [period for period in plan.rate_periods if period <= limit.period]
     period = max(shorter) if shorter else min(plan.rate_periods)
     if period > limit.period:
-        requests = math.ceil(requests * period / limit.period)
+        requests *= math.ceil(period / limit.period)
     if period != limit.period:
         changes.append(f"counted over {period} s instead of {limit.period} s")
     timeout = 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from components import release
+from components.edge import limits
 from components.release import Release, ReleaseArgs
 from components.service import (
     Backends,
@@ -112,6 +113,7 @@ def _environment() -> ServiceEnvironment:
         ),
         session_key="key",
         stripe=Stripe(secret_key="sk_test_1", webhook_secrets="whsec_1"),
+        rate_limits=limits.for_service(),
     )
 
 
