@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -54,6 +55,12 @@ class Exchange:
     skips: set[str] = field(default_factory=set)
     """What skip rules took out: `phase:<phase>`, `product:<product>`, `ruleset:<id>`,
     `rule:<ruleset id>/<rule id>`."""
+    seen_body: bytes | None = None
+    """The beginning of the body once somebody looked (`twin.edge.body.look`); None before."""
+    body_cut: bool = False
+    """True where the body is longer than what was looked at."""
+    fields: Any = None
+    """The request as rules see it, made once (`twin.edge.fields.FieldSource.of`)."""
 
     @property
     def target(self) -> str:

@@ -1,0 +1,1 @@
+"""The edge's firewall: what the deployed rules do to a request before it reaches an origin."""
