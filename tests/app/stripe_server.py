@@ -36,6 +36,9 @@ class StripeServer:
     keys: dict[str, tuple[dict[str, str], str]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     creates: int = 0
+    refunds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refund_calls: int = 0
+    refund_status: str = "succeeded"
     numbers: Any = field(default_factory=itertools.count)
 
     async def create(self, request: Request) -> Response:
@@ -104,6 +107,51 @@ class StripeServer:
         """GET /v1/balance."""
         return JSONResponse({"object": "balance", "available": [], "livemode": False})
 
+    async def refund(self, request: Request) -> Response:
+        """POST /v1/refunds."""
+        self.refund_calls += 1
+        fault = self.faults.pop(0) if self.faults else None
+        if fault == "fail":
+            return _error(500, "broken")
+        form = {name: str(value) for name, value in (await request.form()).items()}
+        key = request.headers["idempotency-key"]
+        if key in self.keys and self.keys[key][0] != form:
+            return _error(400, None, kind="idempotency_error")
+        if key not in self.keys:
+            given = sum(
+                r["amount"]
+                for r in self.refunds.values()
+                if r["payment_intent"] == form["payment_intent"] and r["status"] != "failed"
+            )
+            session = self.sessions[form["payment_intent"].removeprefix("pi_")]
+            if fault == "refuse" or given + int(form["amount"]) > session["amount_total"]:
+                return _error(400, "charge_already_refunded")
+            ref = f"re_{next(self.numbers):06d}"
+            self.refunds[ref] = {
+                "id": ref,
+                "object": "refund",
+                "amount": int(form["amount"]),
+                "currency": session["currency"],
+                "payment_intent": form["payment_intent"],
+                "status": self.refund_status,
+                "metadata": {
+                    "refund_id": form["metadata[refund_id]"],
+                    "payment_id": form["metadata[payment_id]"],
+                },
+            }
+            self.keys[key] = (form, ref)
+        if fault == "fail_after_commit":
+            return _error(500, "broken")
+        return JSONResponse(self.refunds[self.keys[key][1]])
+
+    async def refund_list(self, request: Request) -> Response:
+        """GET /v1/refunds."""
+        wanted = request.query_params["payment_intent"]
+        data = [r for r in self.refunds.values() if r["payment_intent"] == wanted]
+        return JSONResponse(
+            {"object": "list", "url": "/v1/refunds", "has_more": False, "data": data}
+        )
+
     def pay(self, ref: str) -> dict[str, Any]:
         """Complete a session as a customer with a good card would."""
         session = self.sessions[ref]
@@ -125,6 +173,8 @@ async def serve() -> AsyncIterator[StripeServer]:
             Route("/v1/checkout/sessions", state.create, methods=["POST"]),
             Route("/v1/checkout/sessions", state.listed, methods=["GET"]),
             Route("/v1/checkout/sessions/{ref}", state.retrieve, methods=["GET"]),
+            Route("/v1/refunds", state.refund, methods=["POST"]),
+            Route("/v1/refunds", state.refund_list, methods=["GET"]),
             Route("/v1/balance", state.balance, methods=["GET"]),
         ]
     )

@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import httpx
 import stripe
@@ -24,6 +24,9 @@ from payments.gateways.protocol import (
     GatewayEvent,
     GatewayRefusedError,
     GatewayUnknownError,
+    ListedPayment,
+    Refund,
+    RefundRequest,
 )
 from payments.money import Money
 from payments.settings import StripeSettings
@@ -100,6 +103,53 @@ class StripeGateway:
             session = await self._client.v1.checkout.sessions.retrieve_async(checkout_ref)
         return stripe_events.from_session(session.to_dict(), account=self.account)
 
+    async def refund(self, request: RefundRequest) -> Refund:
+        """Create the refund of a payment intent."""
+        async with _outcome():
+            made = await self._client.v1.refunds.create_async(
+                {
+                    "payment_intent": request.payment_ref,
+                    "amount": units.STRIPE.write(request.money),
+                    "metadata": {
+                        "refund_id": str(request.refund_id),
+                        "payment_id": str(request.payment_id),
+                    },
+                },
+                {"idempotency_key": request.key},
+            )
+        return _refund(made)
+
+    async def find_refund(self, request: RefundRequest) -> Refund | None:
+        """Look through the payment intent's refunds for the one with our id."""
+        async with _outcome():
+            found = await self._client.v1.refunds.list_async(
+                {"payment_intent": request.payment_ref, "limit": 100}
+            )
+            async for refund in found.auto_paging_iter():
+                metadata = refund.metadata.to_dict() if refund.metadata else {}
+                if metadata.get("refund_id") == str(request.refund_id):
+                    return _refund(refund)
+        return None
+
+    async def list_payments(
+        self, since: datetime, until: datetime, *, most: int
+    ) -> AsyncIterator[ListedPayment]:
+        """Yield the charges of a period, newest first, with what Stripe kept of them."""
+        seen = 0
+        async with _outcome():
+            found = await self._client.v1.charges.list_async(
+                {
+                    "created": {"gte": int(since.timestamp()), "lt": int(until.timestamp())},
+                    "limit": min(most, 100),
+                    "expand": ["data.balance_transaction"],
+                }
+            )
+            async for charge in found.auto_paging_iter():
+                if seen >= most:
+                    return
+                seen += 1
+                yield stripe_events.listed(charge.to_dict())
+
     def takes(self, money: Money) -> bool:
         """Whether Stripe takes the currency and can write the amount."""
         return units.STRIPE.can_write(money)
@@ -172,6 +222,19 @@ def _checkout(session: stripe.checkout.Session) -> Checkout:
         ref=session.id,
         url=session.url,
         payment_ref=intent if isinstance(intent, str) or intent is None else intent.id,
+    )
+
+
+def _refund(refund: stripe.Refund) -> Refund:
+    statuses: dict[str | None, Literal["succeeded", "failed"]] = {
+        "succeeded": "succeeded",
+        "failed": "failed",
+        "canceled": "failed",
+    }
+    return Refund(
+        ref=refund.id,
+        status=statuses.get(refund.status, "pending"),
+        money=units.STRIPE.read(refund.amount, refund.currency),
     )
 
 

@@ -10,13 +10,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from stripe import SignatureVerificationError, WebhookSignature
 
 from payments import money
-from payments.gateways.protocol import EventKind, GatewayEvent, InvalidWebhookError
+from payments.gateways.protocol import (
+    EventKind,
+    GatewayEvent,
+    InvalidWebhookError,
+    ListedPayment,
+)
 from payments.money import Money
 
 GATEWAY: Final = "stripe"
@@ -138,6 +143,47 @@ def _refunded(charge: Mapping[str, Any]) -> tuple[EventKind, dict[str, Any]]:
     }
 
 
+def _refund(refund: Mapping[str, Any]) -> tuple[EventKind, dict[str, Any]]:
+    """Read one refund; what is not at its end yet has no effect."""
+    kinds: dict[object, EventKind] = {
+        "succeeded": "refund_settled",
+        "failed": "refund_failed",
+        "canceled": "refund_failed",
+    }
+    kind = kinds.get(refund["status"], "ignored")
+    metadata = refund.get("metadata")
+    return kind, {
+        "payment_id": _our_id(metadata),
+        "payment_ref": _optional_text(refund.get("payment_intent")),
+        "refund_id": _our_id(metadata, "refund_id"),
+        "refund_ref": _text(refund["id"]),
+        "money": _money(refund["amount"], refund["currency"]),
+    }
+
+
+def listed(charge: Mapping[str, Any]) -> ListedPayment:
+    """Say what a listed charge says. Raises as a malformed event does."""
+    status: Literal["paid", "pending", "failed"] = "pending"
+    if charge["status"] == "succeeded":
+        status = "paid"
+    elif charge["status"] == "failed":
+        status = "failed"
+    booked = charge.get("balance_transaction")
+    fee = None
+    if isinstance(booked, Mapping):
+        fee = _money(booked["fee"], booked["currency"])
+    return ListedPayment(
+        payment_ref=_text(charge["payment_intent"] or charge["id"]),
+        checkout_ref=None,
+        payment_id=_our_id(charge.get("metadata")),
+        status=status,
+        money=_money(charge["amount"], charge["currency"]),
+        refunded=_money(charge["amount_refunded"], charge["currency"]),
+        fee=fee,
+        created=_moment(charge.get("created")),
+    )
+
+
 _READERS: Final[dict[str, Callable[[Mapping[str, Any]], tuple[EventKind, dict[str, Any]]]]] = {
     "checkout.session.completed": _completed,
     "checkout.session.async_payment_succeeded": _of_session("paid"),
@@ -145,6 +191,9 @@ _READERS: Final[dict[str, Callable[[Mapping[str, Any]], tuple[EventKind, dict[st
     "checkout.session.expired": _of_session("expired"),
     "payment_intent.payment_failed": _intent_failed,
     "charge.refunded": _refunded,
+    "refund.created": _refund,
+    "refund.updated": _refund,
+    "refund.failed": _refund,
 }
 
 
@@ -164,9 +213,9 @@ def _money(amount: object, currency: object) -> Money:
     return money.STRIPE.read(amount, _text(currency))
 
 
-def _our_id(metadata: object) -> UUID | None:
-    """Return our payment's id; what is not one of ours matches nothing and is parked."""
-    given = metadata.get("payment_id") if isinstance(metadata, Mapping) else None
+def _our_id(metadata: object, name: str = "payment_id") -> UUID | None:
+    """Return an id of ours; what is not one of ours matches nothing and is parked."""
+    given = metadata.get(name) if isinstance(metadata, Mapping) else None
     try:
         return UUID(given) if isinstance(given, str) else None
     except ValueError:

@@ -23,6 +23,8 @@ from payments.ops.logs import get_logger
 from payments.orders import postings
 from payments.orders.models import Order, Payment
 from payments.orders.status import TAKEN, advance
+from payments.refunds import booking
+from payments.refunds.models import RefundRow
 
 log = get_logger(__name__)
 
@@ -127,32 +129,46 @@ async def _on_unexpected(
 async def _on_refunded(
     session: AsyncSession, order: Order, payment: Payment, event: GatewayEvent
 ) -> Result:
+    """Book up to the payment's total; what came back is missing in it, and counts here."""
     total = event.money
     if payment.status == "review":
         return "refused", "under review: a person books it"
     if payment.status not in TAKEN:
         return "parked", "refunded before it is known to be paid"
-    if total is None or total.currency != payment.currency or total.amount > payment.captured:
-        return "failed", "refunded more than was captured, or in another currency"
-    if total.amount <= payment.refunded:
+    if total is None or total.currency != payment.currency:
+        return "failed", "refunded in another currency"
+    returned = await booking.returned_before(session, payment, event.created)
+    total += Money(returned, payment.currency)
+    if total.amount > payment.captured:
+        return "failed", "refunded more than was captured"
+    if not await booking.book_total(session, order, payment, total, cause=event.key):
         return "refused", "a later refund is booked already"
-    await _book_refund(session, order, payment, total)
-    payment.refunded = total.amount
-    whole = total.amount == payment.captured
-    status = "refunded" if whole else "partially_refunded"
-    await advance(session, payment, status, cause=event.key)
-    await advance(session, order, status, cause=event.key)
     return "applied", None
 
 
-async def _book_refund(session: AsyncSession, order: Order, payment: Payment, total: Money) -> None:
-    try:
-        async with session.begin_nested():
-            await ledger.post(session, [postings.refunded(order, payment, total)])
-    except ledger.InsufficientFundsError:
-        # The gateway has given back what the customer has spent meanwhile: they owe it to us.
-        owed = postings.refunded(order, payment, total, source="receivable")
-        await ledger.post(session, [owed])
+async def _on_refund(
+    session: AsyncSession, order: Order, payment: Payment, event: GatewayEvent
+) -> Result:
+    """Note what became of one refund of ours; the total tells of those that are not."""
+    by_id = RefundRow.id == event.refund_id
+    match = by_id if event.refund_id else RefundRow.refund_ref == event.refund_ref
+    row = await session.scalar(
+        select(RefundRow)
+        .where(RefundRow.payment_id == payment.id, match)
+        .with_for_update(key_share=True)
+    )
+    if row is None:
+        return "ignored", "not one of our refunds: the payment's total tells of it"
+    row.refund_ref = row.refund_ref or event.refund_ref
+    if event.money is not None and event.money != row.money:
+        return "failed", f"refunded {event.money}, asked for {row.money}"
+    if event.kind == "refund_settled":
+        moved = await booking.settled(session, order, payment, row, cause=event.key)
+    else:
+        moved = await booking.failed(
+            session, order, payment, row, at=event.created, cause=event.key
+        )
+    return ("applied", None) if moved else ("refused", f"the refund is {row.status}")
 
 
 async def _on_attempt(
@@ -183,6 +199,8 @@ _HANDLERS: Final[
 ] = {
     "paid": _on_paid,
     "refunded": _on_refunded,
+    "refund_settled": _on_refund,
+    "refund_failed": _on_refund,
     "processing": _on_attempt,
     "failed": _on_attempt,
     "expired": _on_attempt,

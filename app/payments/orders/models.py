@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, text
@@ -19,6 +19,7 @@ class Order(Base):
 
     __tablename__ = "orders"
     __table_args__ = (UniqueConstraint("request_key"), Index(None, "customer_id", "created_at"))
+    entity: ClassVar[str] = "order"
 
     id: Mapped[RandomId]
     customer_id: Mapped[UUID]
@@ -53,6 +54,7 @@ class Payment(Base):
         Index(None, "order_id"),
         Index(None, "next_check_at", postgresql_where=text("next_check_at IS NOT NULL")),
     )
+    entity: ClassVar[str] = "payment"
 
     id: Mapped[RandomId]
     order_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.orders.id"))
@@ -65,6 +67,7 @@ class Payment(Base):
     amount: Mapped[int] = mapped_column(BigInteger)
     captured: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     refunded: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    refund_reserved: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     checkout_ref: Mapped[str | None]
     checkout_url: Mapped[str | None]
     payment_ref: Mapped[str | None]

@@ -14,6 +14,8 @@ no order goes to suspense, and a person decides.
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from payments.ledger.service import (
     HOUSE,
     Entry,
@@ -73,6 +75,17 @@ def refunded(
         order,
         *back,
         _clearing(payment, part),
+    )
+
+
+def refund_returned(order: Order, payment: Payment, refund_id: UUID, money: Money) -> Transfer:
+    """Return the transfer of a refund that came back: the customer's, and in their wallet now."""
+    return _transfer(
+        f"refund:{refund_id}:returned",
+        "refund.returned",
+        order,
+        _clearing(payment, -money),
+        Entry(customer(order.customer_id), "wallet", money),
     )
 
 

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import ClassVar, Protocol
+from uuid import UUID
 
 from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from payments.orders.models import Order, Payment, StatusChange, StatusMove
+from payments.orders.models import StatusChange, StatusMove
 
 TAKEN = frozenset({"paid", "partially_refunded", "refunded"})
 """Statuses in which the whole amount has come."""
 
 
-async def advance(session: AsyncSession, row: Order | Payment, to: str, *, cause: str) -> bool:
-    """Move a locked order or payment to a status; False when it is there or may not go there.
+class Moving(Protocol):
+    """A row with a status that only moves forward; `entity` is its name in the table of moves."""
+
+    entity: ClassVar[str]
+    id: UUID
+    status: str
+    updated_at: datetime
+
+
+async def advance(session: AsyncSession, row: Moving, to: str, *, cause: str) -> bool:
+    """Move a locked row to a status; False when it is there or may not go there.
 
     Whatever else changes with the status (amounts, times) is set by the caller right afterwards:
     it must reach the database in the same statement.
     """
     if row.status == to:
         return False
-    entity = "order" if isinstance(row, Order) else "payment"
     allowed = bool(
         await session.scalar(
             select(
                 exists().where(
-                    StatusMove.entity == entity,
+                    StatusMove.entity == row.entity,
                     StatusMove.from_status == row.status,
                     StatusMove.to_status == to,
                 )
@@ -35,7 +45,7 @@ async def advance(session: AsyncSession, row: Order | Payment, to: str, *, cause
     )
     session.add(
         StatusChange(
-            entity=entity,
+            entity=row.entity,
             entity_id=row.id,
             from_status=row.status,
             to_status=to,

@@ -18,6 +18,7 @@ from payments.idempotency import store as idempotency
 from payments.inbox import service as inbox
 from payments.ledger import service as ledger
 from payments.orders import repair
+from payments.refunds import repair as refund_repair
 from payments.resources import Resources
 from payments.worker import invariants
 
@@ -37,6 +38,10 @@ def build(connector: BaseConnector, resources: Resources) -> App:
     @app.task(name=jobs.REPAIR_PAYMENT, queue=jobs.QUEUE)
     async def repair_payment(payment_id: str) -> None:
         await repair.repair(resources, UUID(payment_id))
+
+    @app.task(name=jobs.REPAIR_REFUND, queue=jobs.QUEUE)
+    async def repair_refund(refund_id: str) -> None:
+        await refund_repair.repair(resources, UUID(refund_id))
 
     # Every 15 s: what is due and has no job of its own, or one that failed.
     @app.periodic(cron="*/15 * * * * *", periodic_id="sweep")
@@ -77,14 +82,17 @@ async def process(resources: Resources, inbox_id: int) -> None:
 
 
 async def sweep(resources: Resources) -> None:
-    """Try everything that is due: events, then payments nobody knows the end of."""
+    """Try everything that is due: events, then payments and refunds nobody knows the end of."""
     async with resources.database.transaction() as session:
         events = await inbox.due(session, most=BATCH)
         payments = await repair.due(session, most=BATCH)
+        refunds = await refund_repair.due(session, most=BATCH)
     for inbox_id in events:
         await process(resources, inbox_id)
     for payment_id in payments:
         await repair.repair(resources, payment_id)
+    for refund_id in refunds:
+        await refund_repair.repair(resources, refund_id)
 
 
 async def expire(resources: Resources) -> None:

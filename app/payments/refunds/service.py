@@ -1,0 +1,289 @@
+"""Asking for a refund, and finding out what became of it.
+
+In three steps, as an order's payment page is made: commit what is about to be asked and under which
+key, with the amount reserved on the payment; ask; commit the answer. The reservation is what stops
+two refunds at once from giving back more than came (seen in the field with check-then-insert); the
+gateway's own check is not relied upon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from payments import jobs
+from payments.errors import ConflictError, NotFoundError, UnprocessableError
+from payments.gateways.protocol import (
+    GatewayRefusedError,
+    GatewayUnknownError,
+    Refund,
+    Refunding,
+    RefundRequest,
+)
+from payments.idempotency.store import KeyReusedError
+from payments.ledger import service as ledger
+from payments.money import Money
+from payments.ops import metrics
+from payments.orders.models import Order, Payment
+from payments.orders.service import locked
+from payments.orders.status import TAKEN, advance
+from payments.refunds import booking
+from payments.refunds.models import RefundRow
+from payments.resources import Resources
+
+FIRST_CHECK: Final = timedelta(seconds=60)
+ASKABLE: Final = frozenset({"intended", "unknown"})
+
+
+class NotRefundableError(ConflictError):
+    """Nothing came that could be given back."""
+
+    code, title = "not_refundable", "This payment cannot be refunded."
+
+
+class RefundTooLargeError(ConflictError):
+    """With what is refunded already, or being refunded, it would be more than came."""
+
+    code, title = "refund_too_large", "The refund is larger than what is left of the payment."
+
+
+class RefundNotOfferedError(UnprocessableError):
+    """The gateway gives nothing back by itself, or not this amount."""
+
+    code, title = "refund_not_offered", "The gateway cannot refund this."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundView:
+    """A refund as it is shown. `failed`, `remote_failed` and `returned` gave nothing back."""
+
+    id: UUID
+    payment_id: UUID
+    order_id: UUID
+    money: Money
+    status: str
+    reason: str
+    created_at: datetime
+
+
+Finish = Callable[[AsyncSession, RefundView], Awaitable[None]]
+
+
+async def request(
+    resources: Resources,
+    *,
+    payment_id: UUID,
+    money: Money | None,
+    reason: str,
+    requested_by: str,
+    request_key: str,
+    finish: Finish | None = None,
+) -> RefundView:
+    """Refund `money` of a payment (all that is left for None); one `request_key` is one refund.
+
+    `finish` runs in the last transaction. Raises `NotFoundError`, `NotRefundableError`,
+    `RefundTooLargeError`, `RefundNotOfferedError`, `KeyReusedError`, `InsufficientFundsError` (a
+    wallet's top-up that was spent), `GatewayUnavailableError`.
+    """
+    async with resources.database.transaction() as session:
+        row = await _existing(session, request_key, payment_id, money)
+        if row is None:
+            row = await _intend(
+                session, resources, payment_id, money, reason, requested_by, request_key
+            )
+    answer = await ask(resources, row) if row.status in ASKABLE else None
+    async with resources.database.transaction() as session:
+        order, payment, row = await locked_refund(session, row.id)
+        if answer is not None:
+            await record(session, order, payment, row, answer)
+        view = _view(order, row)
+        if finish is not None:
+            await finish(session, view)
+    return view
+
+
+Answer = Refund | GatewayRefusedError | GatewayUnknownError
+
+
+async def ask(resources: Resources, row: RefundRow) -> Answer:
+    """Ask the gateway under the refund's own key. No transaction may be open."""
+    asked = request_of(row)
+    gateway = resources.gateways.need(row.request["gateway"])
+    if not isinstance(gateway, Refunding):
+        return GatewayRefusedError("refunds_not_offered")
+    with metrics.payment_attempt(gateway.name, "refund") as attempt:
+        try:
+            refund = await gateway.refund(asked)
+        except GatewayRefusedError as error:
+            attempt.outcome = "refused"
+            return error
+        except GatewayUnknownError as error:
+            attempt.outcome = "unknown"
+            return error
+        attempt.outcome = "succeeded"
+        return refund
+
+
+async def record(
+    session: AsyncSession, order: Order, payment: Payment, row: RefundRow, answer: Answer
+) -> None:
+    """Write down what the gateway answered, on locked rows; an event may have come first."""
+    row.updated_at = datetime.now(UTC)
+    if isinstance(answer, Refund):
+        row.refund_ref = row.refund_ref or answer.ref
+        row.last_error = None
+        if answer.status == "succeeded":
+            await booking.settled(session, order, payment, row, cause="answered by the gateway")
+        elif answer.status == "failed":
+            await booking.failed(session, order, payment, row, at=row.updated_at, cause="answered")
+        else:
+            await advance(session, row, "pending", cause="answered by the gateway")
+        return
+    row.last_error = str(answer)[:200]
+    if row.status not in ASKABLE:
+        return
+    if isinstance(answer, GatewayUnknownError):
+        await advance(session, row, "unknown", cause="no answer from the gateway")
+    elif await advance(session, row, "remote_failed", cause="refused by the gateway"):
+        payment.refund_reserved -= row.amount
+        row.next_check_at = None
+
+
+async def list_for(session: AsyncSession, payment_id: UUID) -> list[RefundView]:
+    """Return a payment's refunds, oldest first."""
+    rows = await session.execute(
+        select(Order, RefundRow)
+        .join(Payment, Payment.id == RefundRow.payment_id)
+        .join(Order, Order.id == Payment.order_id)
+        .where(RefundRow.payment_id == payment_id)
+        .order_by(RefundRow.created_at, RefundRow.id)
+    )
+    return [_view(order, row) for order, row in rows]
+
+
+def request_of(row: RefundRow) -> RefundRequest:
+    """Return what is asked of the gateway, exactly as it was persisted."""
+    return RefundRequest(
+        refund_id=row.id,
+        payment_id=row.payment_id,
+        payment_ref=row.request["payment_ref"],
+        checkout_ref=row.request["checkout_ref"],
+        key=row.gateway_key,
+        money=row.money,
+    )
+
+
+async def _existing(
+    session: AsyncSession, request_key: str, payment_id: UUID, money: Money | None
+) -> RefundRow | None:
+    row: RefundRow | None = await session.scalar(
+        select(RefundRow).where(RefundRow.request_key == request_key)
+    )
+    if row is not None and (row.payment_id != payment_id or money not in (None, row.money)):
+        raise KeyReusedError
+    return row
+
+
+async def _intend(
+    session: AsyncSession,
+    resources: Resources,
+    payment_id: UUID,
+    money: Money | None,
+    reason: str,
+    requested_by: str,
+    request_key: str,
+) -> RefundRow:
+    """Reserve the amount on the locked payment, and write down what is about to be asked."""
+    if await session.scalar(select(Payment.id).where(Payment.id == payment_id)) is None:
+        raise NotFoundError(f"There is no payment {payment_id}.")
+    order, payment = await locked(session, payment_id)
+    # Another request with this key may have been first while this one waited for the lock.
+    earlier = await _existing(session, request_key, payment_id, money)
+    if earlier is not None:
+        return earlier
+    wanted = _allowed(payment, money)
+    gateway = resources.gateways.need(payment.gateway)
+    if not isinstance(gateway, Refunding) or not gateway.takes(wanted):
+        raise RefundNotOfferedError(f"{payment.gateway} cannot refund {wanted}.")
+    if order.kind == "top_up":
+        await _require_in_wallet(session, order, wanted)
+    refund_id = uuid4()
+    row = RefundRow(
+        id=refund_id,
+        payment_id=payment_id,
+        request_key=request_key,
+        requested_by=requested_by,
+        reason=reason,
+        status="intended",
+        gateway_key=f"refund-{refund_id}",
+        request={
+            "gateway": payment.gateway,
+            "payment_ref": payment.payment_ref,
+            "checkout_ref": payment.checkout_ref,
+        },
+        currency=wanted.currency,
+        amount=wanted.amount,
+        next_check_at=datetime.now(UTC) + FIRST_CHECK,
+    )
+    payment.refund_reserved += wanted.amount
+    session.add(row)
+    await session.flush()
+    await jobs.enqueue(
+        session, jobs.REPAIR_REFUND, {"refund_id": str(refund_id)}, at=row.next_check_at
+    )
+    return row
+
+
+def _allowed(payment: Payment, money: Money | None) -> Money:
+    if payment.status not in TAKEN or payment.payment_ref is None:
+        raise NotRefundableError(f"The payment is {payment.status}.")
+    left = payment.captured - max(payment.refund_reserved, payment.refunded)
+    wanted = money or Money(left, payment.currency)
+    if wanted.currency != payment.currency:
+        raise RefundTooLargeError(f"The payment was in {payment.currency}.")
+    if not 0 < wanted.amount <= left:
+        raise RefundTooLargeError(f"{Money(left, payment.currency)} of it can still be refunded.")
+    return wanted
+
+
+async def _require_in_wallet(session: AsyncSession, order: Order, wanted: Money) -> None:
+    """Refuse to refund a top-up that was spent: the customer would owe it to us."""
+    for account in await ledger.balances(session, ledger.customer(order.customer_id)):
+        if account.purpose == "wallet" and account.currency == wanted.currency:
+            if account.available >= wanted.amount:
+                return
+            break
+    raise ledger.InsufficientFundsError("The credit was spent; the wallet does not hold it.")
+
+
+async def locked_refund(session: AsyncSession, refund_id: UUID) -> tuple[Order, Payment, RefundRow]:
+    """Return a refund with its payment and order, locked in everybody's order."""
+    row = (await session.execute(select(RefundRow).where(RefundRow.id == refund_id))).scalar_one()
+    order, payment = await locked(session, row.payment_id)
+    row = (
+        await session.execute(
+            select(RefundRow)
+            .where(RefundRow.id == refund_id)
+            .with_for_update(key_share=True)
+            .execution_options(populate_existing=True)
+        )
+    ).scalar_one()
+    return order, payment, row
+
+
+def _view(order: Order, row: RefundRow) -> RefundView:
+    return RefundView(
+        id=row.id,
+        payment_id=row.payment_id,
+        order_id=order.id,
+        money=row.money,
+        status=row.status,
+        reason=row.reason,
+        created_at=row.created_at,
+    )
