@@ -118,6 +118,7 @@ def _outputs(args: mocks.MockResourceArgs, number: int) -> dict[str, Any]:
         },
         "SpacesKey": {"accessKey": "DO00KEY", "secretKey": "spaces-secret"},
         "RandomBytes": {"base64": "c2Vzc2lvbi1rZXk="},
+        "ZoneDnssec": {"ds": f"{name}. 3600 IN DS 2371 13 2 {number:064x}"},
         "RemoteImage": {"imageId": f"sha256:{number:064x}", "repoDigest": "r@sha256:0"},
         "Image": {"repoDigest": f"registry.twin.test:5000/payments@sha256:{number:064x}"},
     }
