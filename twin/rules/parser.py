@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from twin.rules.arguments import check_pattern, check_wildcard, is_each, make_call, shown
 from twin.rules.errors import RuleError, near
 from twin.rules.fields import FIELDS
-from twin.rules.functions import FUNCTIONS, Function, Parameter
+from twin.rules.functions import FUNCTIONS
 from twin.rules.nodes import (
     EACH,
     Call,
@@ -28,13 +29,6 @@ from twin.rules.nodes import (
     Span,
 )
 from twin.rules.reader import Reader
-from twin.rules.regex import (
-    PatternError,
-    WildcardError,
-    compile_pattern,
-    compile_wildcard,
-)
-from twin.rules.texts import references
 from twin.rules.types import (
     ADDRESS,
     BOOLEAN,
@@ -42,7 +36,6 @@ from twin.rules.types import (
     INTEGER,
     STRING,
     Type,
-    array,
 )
 
 MAX_LENGTH: Final = 4096
@@ -63,7 +56,6 @@ _SYMBOLS: Final = {
 _WORDS: Final = ("eq", "ne", "le", "ge", "lt", "gt", "contains", "matches", "wildcard", "in")
 _ORDER: Final = frozenset({"lt", "le", "gt", "ge"})
 _TEXT_ONLY: Final = frozenset({"contains", "matches", "wildcard", "strict wildcard"})
-_MAX_SPLIT: Final = 128
 
 
 def parse_node(text: str) -> Node:
@@ -135,9 +127,9 @@ class _Parser(Reader):
 
     def _require_conditions(self, name: str, left: Node, right: Node, place: int) -> None:
         for node in (left, right):
-            if node.type not in (BOOLEAN, BOOLEANS) or (_each(node) and node.type == BOOLEAN):
+            if node.type not in (BOOLEAN, BOOLEANS) or (is_each(node) and node.type == BOOLEAN):
                 raise self.error(
-                    f'"{name}" combines conditions, this is of type {_shown(node)}',
+                    f'"{name}" combines conditions, this is of type {shown(node)}',
                     node.start,
                     node.end,
                 )
@@ -163,7 +155,7 @@ class _Parser(Reader):
             self.depth -= 1
             if inner.type not in (BOOLEAN, BOOLEANS):
                 raise self.error(
-                    f'"not" needs a condition, this is of type {_shown(inner)}',
+                    f'"not" needs a condition, this is of type {shown(inner)}',
                     inner.start,
                     inner.end,
                 )
@@ -173,9 +165,9 @@ class _Parser(Reader):
     def _comparison(self) -> Node:
         left = self._value()
         if left.type == BOOLEAN:
-            kind = BOOLEANS if _each(left) else BOOLEAN
-            return replace(left, type=kind) if kind != left.type and _each(left) else left
-        if left.type == BOOLEANS and not _each(left):
+            kind = BOOLEANS if is_each(left) else BOOLEAN
+            return replace(left, type=kind) if kind != left.type and is_each(left) else left
+        if left.type == BOOLEANS and not is_each(left):
             return left
         place = self.at
         self.space()
@@ -186,7 +178,7 @@ class _Parser(Reader):
         self._require_operator(operator, left, place)
         self.space()
         right = self._right(operator, left.type)
-        kind = BOOLEANS if _each(left) else BOOLEAN
+        kind = BOOLEANS if is_each(left) else BOOLEAN
         return Comparison(
             left=left, operator=operator, right=right, type=kind, start=left.start, end=self.at
         )
@@ -221,11 +213,11 @@ class _Parser(Reader):
         start = self.at
         if operator == "matches":
             pattern = self.pattern()
-            self._compile(pattern, start)
+            check_pattern(self, pattern, start, self.at)
             return pattern
         if operator in ("wildcard", "strict wildcard"):
             pattern = self.string()
-            self._compile_wildcard(pattern, start)
+            check_wildcard(self, pattern, start, self.at)
             return pattern
         return self._constant(kind)
 
@@ -237,20 +229,6 @@ class _Parser(Reader):
                 raise self.error("expected a number, without quotes")
             return self.integer()
         return self.address()  # type: ignore[return-value]  # the only type left
-
-    def _compile(self, pattern: str, start: int) -> None:
-        try:
-            compile_pattern(pattern)
-        except PatternError as error:
-            raise self.error(
-                error.message, min(start + 1 + error.position, self.at), None
-            ) from None
-
-    def _compile_wildcard(self, pattern: str, start: int) -> None:
-        try:
-            compile_wildcard(pattern, strict=True)
-        except WildcardError as error:
-            raise self.error(str(error), start, self.at) from None
 
     def _set(self, kind: Type) -> tuple[str | Span, ...]:
         start = self.at
@@ -337,7 +315,7 @@ class _Parser(Reader):
             arguments.append(self._argument())
             self.space()
         self.depth -= 1
-        return self._checked(function, arguments, start)
+        return make_call(function, arguments, start, self)
 
     def _argument(self) -> Node:
         start = self.at
@@ -346,120 +324,3 @@ class _Parser(Reader):
         if self.text[self.at : self.at + 1].isdecimal() or self.looking_at("-"):
             return Literal(type=INTEGER, value=self.integer(), start=start, end=self.at)
         return self._logical(0)
-
-    def _checked(self, function: Function, arguments: list[Node], start: int) -> Node:
-        parameters = function.parameters
-        least = sum(not parameter.optional for parameter in parameters)
-        most = None if function.variadic else len(parameters)
-        count = len(arguments)
-        if count < least or (most is not None and count > most):
-            wanted = (
-                str(least)
-                if most == least
-                else f"{least} to {most}"
-                if most
-                else f"{least} or more"
-            )
-            raise self.error(
-                f"{function.name} takes {wanted} arguments, not {count}", start, self.at
-            )
-        each = False
-        for position, argument in enumerate(arguments):
-            parameter = parameters[min(position, len(parameters) - 1)]
-            mapped = _each(argument) and not isinstance(argument, (Comparison, Not, Logical))
-            mapped = mapped and argument.type != BOOLEANS
-            if mapped and position:
-                raise self.error("[*] is for the first argument only", argument.start, argument.end)
-            each = each or mapped
-            self._require_argument(function, parameter, argument, position)
-        self._require_values(function, arguments)
-        result = function.result or arguments[0].type
-        if each and parameters[0].types[0] == BOOLEANS:
-            raise self.error(f"{function.name} takes conditions", start, self.at)
-        return Call(
-            name=function.name,
-            arguments=tuple(arguments),
-            each=each,
-            type=array(result) if each else result,
-            start=start,
-            end=self.at,
-        )
-
-    def _require_argument(
-        self, function: Function, parameter: Parameter, argument: Node, position: int
-    ) -> None:
-        place = (argument.start, argument.end)
-        if argument.type not in parameter.types:
-            wanted = " or ".join(str(kind) for kind in parameter.types)
-            raise self.error(
-                f"argument {position + 1} of {function.name} must be {wanted}, "
-                f"this is {_shown(argument)}",
-                *place,
-            )
-        literal = isinstance(argument, Literal)
-        if parameter.form == "field" and literal:
-            message = f"argument {position + 1} of {function.name} must be a field, not a constant"
-            raise self.error(message, *place)
-        if parameter.form == "literal" and not literal:
-            raise self.error(
-                f"argument {position + 1} of {function.name} must be a constant", *place
-            )
-
-    def _require_values(self, function: Function, arguments: list[Node]) -> None:
-        values = [node.value if isinstance(node, Literal) else None for node in arguments]
-
-        def refuse(position: int, reason: str) -> None:
-            node = arguments[position]
-            raise self.error(
-                f"argument {position + 1} of {function.name} {reason}", node.start, node.end
-            )
-
-        name = function.name
-        if name in ("cidr", "cidr6"):
-            limits = (32, 128) if name == "cidr" else (128,)
-            for position, limit in enumerate(limits, start=1):
-                if not 1 <= int(values[position] or 0) <= limit:
-                    refuse(position, f"must be from 1 to {limit}")
-        elif name == "split":
-            if not values[1]:
-                refuse(1, "must not be empty")
-            if not 1 <= int(values[2] or 0) <= _MAX_SPLIT:
-                refuse(2, f"must be from 1 to {_MAX_SPLIT}")
-        elif name == "remove_query_args":
-            allowed = ("http.request.uri.query", "raw.http.request.uri.query")
-            if not isinstance(arguments[0], FieldNode) or arguments[0].name not in allowed:
-                refuse(0, f"must be {' or '.join(allowed)}")
-        elif name in ("regex_replace", "wildcard_replace"):
-            self._require_replacement(name, str(values[1]), str(values[2]), arguments)
-        flags = {"url_decode": (1, "ru"), "wildcard_replace": (3, "s"), "encode_base64": (1, "up")}
-        if name in flags and len(values) > flags[name][0]:
-            position, known = flags[name]
-            if not set(str(values[position])) <= set(known):
-                refuse(position, f"may hold the flags {known} only")
-
-    def _require_replacement(
-        self, name: str, pattern: str, replacement: str, arguments: list[Node]
-    ) -> None:
-        if name == "regex_replace":
-            self._compile(pattern, arguments[1].start)
-            groups = compile_pattern(pattern).groups
-        else:
-            self._compile_wildcard(pattern, arguments[1].start)
-            groups = compile_wildcard(pattern, strict=True).groups
-        node = arguments[2]
-        try:
-            highest = max(references(replacement), default=0)
-        except ValueError as error:
-            raise self.error(str(error), node.start, node.end) from None
-        if highest > groups:
-            raise self.error(f"there is no group {highest} in the pattern", node.start, node.end)
-
-
-def _each(node: Node) -> bool:
-    """Whether the node stands for all elements of something."""
-    return isinstance(node, Indexed) and node.each
-
-
-def _shown(node: Node) -> str:
-    kind = node.type
-    return f"{array(kind)} (by [*])" if _each(node) and kind != BOOLEANS else str(kind)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import summarize_address_range
+
 from twin.rules.nodes import (
     Call,
     Comparison,
@@ -81,4 +83,11 @@ def _member(member: str | Span) -> str:
         return quoted(member)
     if member.first == member.last:
         return str(member.first)
+    if not isinstance(member.first, int) and (network := _network(member)):
+        return network
     return f"{member.first}..{member.last}"
+
+
+def _network(span: Span) -> str | None:
+    networks = list(summarize_address_range(span.first, span.last))  # type: ignore[arg-type]
+    return str(networks[0]) if len(networks) == 1 else None
