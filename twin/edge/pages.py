@@ -15,15 +15,22 @@ from twin.edge.exchange import Reply
 _TEXTS = {
     400: ("Bad request", "The edge could not read the request."),
     1001: ("DNS resolution error", "No zone of this account has a record for the requested host."),
+    1010: (
+        "Access denied",
+        "The owner of this website has banned your access based on your browser's signature.",
+    ),
+    1015: ("You are being rate limited", "You have sent too many requests; please wait a while."),
+    1020: ("Access denied", "A rule of this website's firewall refuses this request."),
     1016: ("Origin DNS error", "The host has no record that leads to an origin."),
     1033: ("Cloudflare Tunnel error", "No connector of the host's tunnel is connected."),
+    500: ("Internal server error", "The edge could not inspect the request."),
     413: ("Payload too large", "The request's body is larger than the zone's plan allows."),
     502: ("Bad gateway", "The service behind the tunnel is down or refuses connections."),
     503: ("Service unavailable", "The tunnel has no ingress rule for this host."),
     504: ("Gateway time-out", "The connector could not connect to the service in time."),
     524: ("A timeout occurred", "The service accepted the request and did not answer in time."),
 }
-_STATUS = {1001: 404, 1016: 530, 1033: 530}
+_STATUS = {1001: 404, 1010: 403, 1015: 429, 1016: 530, 1020: 403, 1033: 530}
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title} | {host}</title>

@@ -1,0 +1,206 @@
+"""The engine as a child process: started, asked, started again when it dies, and never orphaned.
+
+Both ends of one socket pair are the whole connection: nothing listens, no file lies about, and the
+child ends when the twin does, however the twin ends, because its end is closed by the kernel then.
+The frames are described in `engine/main.go`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import logging
+import os
+import socket
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from twin.edge.logs import note
+from twin.waf.verdict import Verdict, read
+
+MEMORY: Final = "160MiB"
+"""Above this the engine's collector works harder; read rules take 60 MiB, a request below one."""
+START_SECONDS: Final = 20.0
+"""What reading the rules may take (0.6 s on an idle core)."""
+WAIT_SECONDS: Final = 5.0
+"""How long a request waits for an engine that is being started, and for its answer."""
+STOP_SECONDS: Final = 3.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_WORD = struct.Struct(">I")
+_HEAD = struct.Struct(">II")
+_LONGEST = 8 * 1024 * 1024
+
+
+class EngineDown(Exception):
+    """The engine has no answer: it is not running, was too slow, or could not judge."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One request to judge, byte for byte as it came; `variables` are those of the rules (TX)."""
+
+    client: str
+    method: str
+    target: bytes
+    protocol: str
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes = b""
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def fields(self) -> list[bytes]:
+        """Return what is sent, in its order."""
+        return [
+            json.dumps(dict(self.variables)).encode(),
+            self.client.encode(),
+            self.method.encode(errors="surrogateescape"),
+            self.target,
+            self.protocol.encode(),
+            self.body,
+            *itertools.chain.from_iterable(self.headers),
+        ]
+
+
+class Engine:
+    """The program and the connection to it. `start` returns at once; `inspect` waits for it."""
+
+    def __init__(self, program: Path, *, memory: str = MEMORY) -> None:
+        self.about: dict[str, Any] = {}
+        """What the engine said of itself: `engine`, `ruleset`, `rules`. Empty before it did."""
+        self.starts = 0
+        self._program = program
+        self._environment = {"GOMEMLIMIT": memory, "PATH": os.defpath}
+        self._ready = asyncio.Event()
+        self._waiting: dict[int, asyncio.Future[bytes]] = {}
+        self._ids = itertools.count(1)
+        self._writer: asyncio.StreamWriter | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The running process, or None."""
+        running = self._process is not None and self._process.returncode is None
+        return self._process.pid if running and self._process else None
+
+    async def start(self) -> None:
+        """Start it, and keep it running until `stop`."""
+        self._keeper = asyncio.create_task(self._keep())
+
+    async def stop(self) -> None:
+        """End it. Twice is fine."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeper
+            self._keeper = None
+
+    async def inspect(self, asked: Asked) -> Verdict:
+        """Return what the rules say of a request. Raises EngineDown where they say nothing."""
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._ready.wait()
+                return read(await self._ask(asked.fields()))
+        except TimeoutError:
+            raise EngineDown(f"no answer within {WAIT_SECONDS:.0f} s") from None
+        except ValueError as error:
+            raise EngineDown(f"it could not judge the request: {error}") from error
+
+    async def _ask(self, fields: Sequence[bytes]) -> bytes:
+        writer = self._writer
+        if writer is None:
+            raise EngineDown("it is not running")
+        payload = b"".join(part for text in fields for part in (_WORD.pack(len(text)), text))
+        if len(payload) > _LONGEST - _WORD.size:
+            raise EngineDown(f"a request of {len(payload)} bytes is longer than it takes")
+        id = next(self._ids) % 2**32
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting[id] = answer
+        try:
+            writer.write(_HEAD.pack(len(payload) + _WORD.size, id) + payload)
+            await writer.drain()
+            return await answer
+        except OSError as error:
+            raise EngineDown(f"it hung up: {error}") from error
+        finally:
+            self._waiting.pop(id, None)
+
+    # --- keeping it running ---------------------------------------------------------------------
+    async def _keep(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                await self._run_once()
+                pause = _FIRST_PAUSE  # it had been ready
+                why = "it ended"
+            except (OSError, EngineDown, ValueError) as error:
+                why = str(error)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            note(logging.WARNING, "waf engine starts again", reason=why, pause=f"{pause:.1f} s")
+            await asyncio.sleep(pause)
+
+    async def _run_once(self) -> None:
+        """Start the process and hand out its answers until it ends."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with theirs:
+                self._process = await asyncio.create_subprocess_exec(
+                    self._program,
+                    str(theirs.fileno()),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                    env=self._environment,
+                    start_new_session=True,  # Ctrl-C at the terminal is the twin's to act upon
+                )
+        except BaseException:
+            ours.close()
+            raise
+        self.starts += 1
+        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                _, hello = await _frame(reader)
+            self.about = json.loads(hello)
+            self._writer = writer
+            self._ready.set()
+            note(logging.INFO, "waf engine is ready", pid=self._process.pid, **self.about)
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                while True:
+                    id, payload = await _frame(reader)
+                    waiting = self._waiting.get(id)
+                    if waiting is not None and not waiting.done():
+                        waiting.set_result(payload)
+        except asyncio.IncompleteReadError:
+            raise EngineDown("it ended before it was ready") from None
+        except TimeoutError:
+            raise EngineDown(f"it was not ready within {START_SECONDS:.0f} s") from None
+        finally:
+            await self._end(writer)
+
+    async def _end(self, writer: asyncio.StreamWriter) -> None:
+        self._ready.clear()
+        self._writer = None
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(EngineDown("it died while it was asked"))
+        writer.close()  # its end of the line: it ends by itself
+        process = self._process
+        if process is None:
+            return
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+async def _frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    length, id = _HEAD.unpack(await reader.readexactly(_HEAD.size))
+    if not _WORD.size <= length <= _LONGEST:
+        raise EngineDown(f"it sent a frame of {length} bytes")
+    return id, await reader.readexactly(length - _WORD.size)

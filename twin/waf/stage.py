@@ -1,0 +1,157 @@
+"""The step of the edge's pipeline that inspects requests by the deployed managed rulesets.
+
+Order, exceptions and overrides are the deployed phase's; a request for which no ruleset is executed
+is not shown to the engine. The body is read as far as rules look into it (`twin.edge.body`) and
+goes to the origin whole. Should the engine have no answer, the request is refused with an error
+page: what was not inspected does not pass, and the journal says why.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from twin.edge import pages
+from twin.edge.body import look
+from twin.edge.exchange import Exchange, Next, Result
+from twin.edge.fields import FieldSource
+from twin.edge.journal import Journal
+from twin.edge.logs import note
+from twin.waf.decide import decide
+from twin.waf.engine import Asked, EngineDown
+from twin.waf.rulesets import CLOUDFLARE, FREE, PHASE, Deployed, Step
+from twin.waf.verdict import Verdict
+
+LOG: Final = "log"
+UNAVAILABLE: Final = 500
+
+Act = Callable[..., Awaitable[Result]]
+"""Carries out a rule's action (block, a challenge): `act(exchange, following, action=, phase=,
+rule=, description=, detail=)`, and records it."""
+
+
+class Inspects(Protocol):
+    """What judges requests: `twin.waf.engine.Engine`."""
+
+    async def inspect(self, asked: Asked) -> Verdict:
+        """Return the rules that match. Raises EngineDown."""
+
+
+class ManagedRules:
+    """The stage. Without an engine nothing is inspected, and the log says so once."""
+
+    def __init__(
+        self,
+        deployed: Deployed,
+        fields: FieldSource,
+        journal: Journal,
+        engine: Inspects | None,
+        act: Act,
+    ) -> None:
+        self._deployed = deployed
+        self._fields = fields
+        self._journal = journal
+        self._engine = engine
+        self._act = act
+        self._told = False
+
+    async def __call__(self, exchange: Exchange, following: Next) -> Result:
+        """Inspect a request, and do what the first ruleset says that objects."""
+        phase = self._deployed.phase(exchange.zone.id)
+        if phase is None or f"phase:{PHASE}" in exchange.skips:
+            return await following(exchange)
+        if self._engine is None:
+            self._tell()
+            return await following(exchange)
+        if phase.needs_body:
+            await look(exchange)
+        verdict: Verdict | None = None
+        skipped = set(exchange.skips)
+        for step in phase.steps:
+            if not step.condition(self._fields.of(exchange)):
+                continue
+            if step.skips:
+                skipped |= step.skips
+                self._record_skip(exchange, step)
+                if "rest" in step.skips:
+                    break
+                continue
+            if f"ruleset:{step.executes}" in skipped:
+                continue
+            if verdict is None:
+                try:
+                    verdict = await self._engine.inspect(await _asked(exchange, phase.steps))
+                except EngineDown as error:
+                    return self._unavailable(exchange, step, error)
+            decision = decide(step, verdict, skipped)
+            if decision is None:
+                continue
+            if decision.action != LOG:
+                return await self._act(
+                    exchange,
+                    following,
+                    action=decision.action,
+                    phase=PHASE,
+                    rule=decision.rule,
+                    description=decision.description,
+                    detail=decision.detail,
+                )
+            self._journal.record(
+                exchange,
+                phase=PHASE,
+                action=LOG,
+                rule=decision.rule,
+                description=decision.description,
+                detail=decision.detail,
+            )
+        return await following(exchange)
+
+    def _record_skip(self, exchange: Exchange, step: Step) -> None:
+        if step.logged:
+            self._journal.record(
+                exchange,
+                phase=PHASE,
+                action="skip",
+                rule=step.ref,
+                description=step.description,
+                detail=", ".join(sorted(step.skips)),
+            )
+
+    def _unavailable(self, exchange: Exchange, step: Step, error: EngineDown) -> Result:
+        note(logging.ERROR, "request not inspected", reason=error, ray=exchange.ray)
+        self._journal.record(
+            exchange,
+            phase=PHASE,
+            action="block",
+            rule=step.ref,
+            description="the request could not be inspected",
+            detail=str(error),
+        )
+        return pages.error(UNAVAILABLE, host=exchange.host, ray=exchange.ray)
+
+    def _tell(self) -> None:
+        if not self._told:
+            self._told = True
+            note(
+                logging.WARNING,
+                "managed rulesets are not enforced",
+                reason="the twin was started without their engine (make up builds it)",
+            )
+
+
+async def _asked(exchange: Exchange, steps: tuple[Step, ...]) -> Asked:
+    """What the engine is shown: the request as it came, before the edge adds its own headers."""
+    request = exchange.request
+    levels = {level for step in steps if step.executes for level in step.levels}
+    if any(step.executes in (CLOUDFLARE, FREE) for step in steps):
+        levels.add(1)
+    return Asked(
+        client=exchange.visitor,
+        method=request.method,
+        target=exchange.target.encode("utf-8", "surrogateescape"),
+        protocol=f"HTTP/{request.version.major}.{request.version.minor}",
+        headers=request.raw_headers,
+        body=await look(exchange),
+        variables={"blocking_paranoia_level": str(max(levels, default=1))},
+    )
