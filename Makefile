@@ -10,6 +10,7 @@ PYTHON ?= python3
 PORT ?=
 STACK ?= prod
 BASE ?=
+PLAN ?=
 MARKDOWN ?=
 WHAT ?=
 FOLLOW ?=
@@ -68,8 +69,9 @@ bench: infra ## measure against the figures this project promises (ARGS=...)
 
 ## Staging and prod
 .PHONY: preview report
-preview: infra ## what an update would change, without an account (STACK=prod, BASE=main)
-	@$(tools) preview --stack "$(STACK)" $(if $(BASE),--base "$(BASE)")
+preview: infra ## what an update would change, without an account (STACK=prod, BASE=main, PLAN=free)
+	@$(tools) preview --stack "$(STACK)" $(if $(BASE),--base "$(BASE)") \
+	  $(if $(PLAN),--plan "$(PLAN)")
 
 report: infra ## the same as a table (STACK=prod, BASE=main, MARKDOWN=file)
 	@$(tools) report --stack "$(STACK)" $(if $(BASE),--base "$(BASE)") \

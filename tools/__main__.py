@@ -16,6 +16,7 @@ from tools.console import Ui
 from tools.errors import EXIT_FAILED, EXIT_INTERRUPTED, ToolError, from_os_error, tail
 from tools.paths import Home
 
+PLANS = ("free", "pro", "business", "enterprise")
 Command = Callable[[argparse.Namespace, Ui], int]
 
 
@@ -48,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
     for it in (preview, report):
         it.add_argument("--stack", required=True)
         it.add_argument("--base", default="", help="compare with this revision of the program")
+    preview.add_argument("--plan", default="", choices=("", *PLANS),
+                         help="as if the zone were on this plan of Cloudflare's")  # fmt: skip
     report.add_argument("--markdown", default="", help="write it for a comment, into this file")
     clean = command("clean", "remove environments and caches from the project", _clean)
     clean.add_argument("--all", action="store_true", help="the engine and the images as well")
@@ -169,7 +172,7 @@ def _types(arguments: argparse.Namespace, ui: Ui) -> int:
 def _preview(arguments: argparse.Namespace, ui: Ui) -> int:
     from tools.preview import preview
 
-    return preview(ui, arguments.stack, arguments.base)
+    return preview(ui, arguments.stack, arguments.base, arguments.plan)
 
 
 def _report(arguments: argparse.Namespace, ui: Ui) -> int:

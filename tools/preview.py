@@ -48,9 +48,9 @@ class Prepared:
     notes: list[str] = field(default_factory=list)
 
 
-def preview(ui: Ui, stack: str, base: str) -> int:
-    """Show the engine's own preview; returns the exit code."""
-    with prepared(ui, stack, base) as ready:
+def preview(ui: Ui, stack: str, base: str, plan: str = "") -> int:
+    """Show the engine's own preview, on another plan of Cloudflare's; returns the exit code."""
+    with prepared(ui, stack, base, plan) as ready:
         for note in ready.notes:
             ui.warn(note)
         runner = ready.runner
@@ -88,9 +88,14 @@ def digest(ready: Prepared, phase: Phase) -> dict[str, Any]:
 
 
 @contextmanager
-def prepared(ui: Ui, stack: str, base: str) -> Iterator[Prepared]:
-    """A stack on paper, its base deployed; everything temporary is gone afterwards."""
+def prepared(ui: Ui, stack: str, base: str, plan: str = "") -> Iterator[Prepared]:
+    """A stack on paper, its base deployed; everything temporary is gone afterwards.
+
+    `plan` stands in for the plan of the stack's zone.
+    """
     head = stackfile.load(ROOT, stack)  # a stack that does not exist ends here, before any work
+    if plan:
+        head = _on_plan(head, plan)
     with ui.phase("Engine") as phase:
         found = engine.ensure(phase.note)
         phase.done(f"Pulumi {found.version}, {found.origin}")
@@ -105,6 +110,17 @@ def prepared(ui: Ui, stack: str, base: str) -> Iterator[Prepared]:
         sweep.processes(home, lambda text: None)
         home.remove()
         shutil.rmtree(home.path, ignore_errors=True)
+
+
+def _on_plan(file: StackFile, plan: str) -> StackFile:
+    """The stack's file with its zone on another plan."""
+    zone = file.config.get("payments:zone")
+    if not isinstance(zone, dict):
+        raise ToolError(
+            "The stack's file names no zone, so there is no plan to change.",
+            "Set payments:zone in it, with name, id, account-id and plan.",
+        )
+    return replace(file, config={**file.config, "payments:zone": {**zone, "plan": plan}})
 
 
 def _on_paper(
