@@ -63,6 +63,7 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("DnsRecord", _record(name="*", type="AAAA", content="2001:db8::1")),
     ("DnsRecord", _record(name="_dmarc", type="TXT", content="v=DMARC1; p=reject")),
     ("DnsRecord", _record(type="MX", content="mx.example.com", priority=10)),
+    ("DnsRecord", _record(type="MX", content=".", priority=0)),
     ("DnsRecord", CAA),
     ("ZeroTrustTunnelCloudflared", TUNNEL),
     ("ZeroTrustTunnelCloudflared", {"accountId": ACCOUNT_ID, "name": "local"}),

@@ -38,6 +38,9 @@ DATA_TYPES: Final = (
 )
 """Types that are written as `data`; the API makes their content."""
 
+NULL_MX: Final = "."
+"""The MX of a name that takes no mail (RFC 7505)."""
+
 _PRIORITY_TYPES: Final = ("MX", "URI")
 _COMMENT_LIMIT: Final = {"free": 100}
 _PAID_COMMENT_LIMIT: Final = 500
@@ -222,6 +225,8 @@ def _content_problem(kind: str, content: str) -> str | None:
         return "is no IPv4 address: Content for A record must be a valid IPv4 address (9005)"
     if kind == "AAAA" and not _parses(IPv6Address, content):
         return "is no IPv6 address: Content for AAAA record must be a valid IPv6 address (9006)"
+    if kind == "MX" and content == NULL_MX:
+        return None
     if kind in ("CNAME", "MX", "NS", "PTR") and not _is_host(content):
         return f"is no host name: Content for {kind} record is invalid (9007)"
     if kind == "TXT" and len(content) > _TXT_LIMIT:
