@@ -91,14 +91,23 @@ def find(home: Home) -> Twin | None:
     return twin if ours else None
 
 
-def ensure(home: Home, port: int, note: Note, *, paper: bool = False, anew: bool = False) -> Twin:
+def ensure(
+    home: Home,
+    port: int,
+    note: Note,
+    *,
+    paper: bool = False,
+    anew: bool = False,
+    firewall: Path | None = None,
+) -> Twin:
     """A twin that runs this revision's code on this port, started or found.
 
-    `anew` starts it again although one runs. Raises ToolError with its log's end when it does not
+    `firewall` is the managed rules' engine; without it the edge does not enforce them. `anew`
+    starts the twin again although one runs. Raises ToolError with its log's end when it does not
     come up, or with who holds the port.
     """
     running = find(home)
-    wanted = f"{source_digest()} {port}"
+    wanted = f"{source_digest()} {port} {firewall or ''}".strip()
     marker = home.path / "twin-source"
     if running and not anew and marker.exists() and marker.read_text() == wanted:
         with contextlib.suppress(ToolError):
@@ -110,7 +119,10 @@ def ensure(home: Home, port: int, note: Note, *, paper: bool = False, anew: bool
     if not paper:
         require_port(port)
     marker.write_text(wanted)
-    return _start(home, port, note, paper=paper)
+    options: list[str | Path] = ["--paper"] if paper else []
+    if firewall is not None:
+        options += ["--firewall", firewall]
+    return _start(home, port, note, options)
 
 
 def require_port(port: int) -> None:
@@ -122,13 +134,13 @@ def require_port(port: int) -> None:
         )
 
 
-def _start(home: Home, port: int, note: Note, *, paper: bool) -> Twin:
+def _start(home: Home, port: int, note: Note, options: list[str | Path]) -> Twin:
     home.twin_json.unlink(missing_ok=True)
     log = home.logs / "twin-process.log"
     log.unlink(missing_ok=True)
     argv: list[str | Path] = [environments(ROOT)["infra"].python, "-m", "twin", "serve",
                               "--home", home.path, "--https-port", str(port)]  # fmt: skip
-    pid = process.spawn_daemon([*argv, *(["--paper"] if paper else [])], log, cwd=ROOT)
+    pid = process.spawn_daemon([*argv, *options], log, cwd=ROOT)
     note("waiting for the twin")
     deadline = time.monotonic() + _READY_SECONDS
     try:

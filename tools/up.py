@@ -12,6 +12,7 @@ from typing import Any
 from tools import (
     docker,
     engine,
+    firewall,
     images,
     instance,
     lock,
@@ -40,6 +41,7 @@ class _Machine:
 
     engine: engine.Engine
     docker: Any
+    firewall: Path | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -53,7 +55,7 @@ def up(home: Home, ui: Ui, port: int | None) -> int:
         chosen = _settings(home, machine.docker, port)
         _build_images(ui, machine, home)
         try:
-            running, accounts = _start_twin(ui, home, chosen["port"])
+            running, accounts = _start_twin(ui, home, chosen["port"], machine.firewall)
             runner = _runner(home, machine, running, held)
             _configure(home, machine, accounts, chosen, runner)
             _recover(ui, runner, running, home)
@@ -74,11 +76,28 @@ def _ready(ui: Ui) -> _Machine:
     with ui.phase("Engine") as phase:
         found = engine.ensure(phase.note)
         phase.done(f"Pulumi {found.version}, {found.origin}")
+    rules = _firewall(ui)
     with ui.phase("Docker") as phase:
         system.require("ssh", ["openssh-client"], "it is how droplets are reached", phase.say)
         client = docker.ensure(phase)
         phase.done(docker.describe(client))
-    return _Machine(engine=found, docker=client)
+    return _Machine(engine=found, docker=client, firewall=rules)
+
+
+def _firewall(ui: Ui) -> Path | None:
+    """The managed rules' engine; without it all the rest still works, and the person is told."""
+    with ui.phase("Firewall") as phase:
+        try:
+            built = firewall.ensure(phase.note)
+        except ToolError as error:
+            phase.done("not built")
+            ui.warn(
+                f"The edge will not enforce managed rulesets. {error.message}\n"
+                + "\n".join(filter(None, (error.details, error.remedy)))
+            )
+            return None
+        phase.done(f"OWASP core ruleset, {built.origin}")
+    return built.program
 
 
 def _settings(home: Home, client: Any, port: int | None) -> dict[str, Any]:
@@ -111,13 +130,15 @@ def _build_images(ui: Ui, machine: _Machine, home: Home) -> None:
         phase.done(f"{bases}; of the twin's own {len(built)} built")
 
 
-def _start_twin(ui: Ui, home: Home, port: int) -> tuple[twin.Twin, dict[str, Any]]:
+def _start_twin(
+    ui: Ui, home: Home, port: int, rules: Path | None
+) -> tuple[twin.Twin, dict[str, Any]]:
     with ui.phase("Twin") as phase:
         instance.prepare_ssh(home)
         config = stackfile.load(ROOT, STACK).config
         accounts = instance.account(home, config, port)
         changed = instance.write_account(home, accounts)
-        running = twin.ensure(home, port, phase.note, anew=changed)
+        running = twin.ensure(home, port, phase.note, anew=changed, firewall=rules)
         phase.done(f"clouds on this machine, process {running.pid}")
     return running, accounts
 

@@ -24,6 +24,9 @@ def main(argv: list[str]) -> int:
         "--paper", action="store_true", help="control plane only: nothing is started (previews)"
     )
     serve.add_argument("--https-port", type=int, default=8443, help="the edge's port (8443)")
+    serve.add_argument(
+        "--firewall", type=Path, help="the managed rules' engine; without it they are not enforced"
+    )
     serve.add_argument("--verbose", action="store_true", help="show debug lines too")
     arguments = parser.parse_args(argv)
     if not 0 < arguments.https_port < 2**16:
@@ -37,6 +40,7 @@ def main(argv: list[str]) -> int:
             paper=arguments.paper,
             https_port=arguments.https_port,
             verbose=arguments.verbose,
+            firewall=arguments.firewall,
         )
     )
 

