@@ -64,12 +64,8 @@ SETTINGS: Final[dict[str, Any]] = {
     # Nothing rewrites our pages or keeps them: their policy forbids scripts that are not ours.
     "browser_cache_ttl": 0,  # as the origin says
     "always_online": "off",
-    "development_mode": "off",
-    "early_hints": "off",
     "email_obfuscation": "off",
-    "hotlink_protection": "off",
     "rocket_loader": "off",
-    "server_side_exclude": "off",
 }
 """The settings of every zone: id and value."""
 

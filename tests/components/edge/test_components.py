@@ -177,7 +177,7 @@ def test_the_transport_is_strict() -> None:
             "nosniff": True,
         }
     }, "the provider takes these keys in snake case only"
-    rewriters = ("email_obfuscation", "rocket_loader", "server_side_exclude", "always_online")
+    rewriters = ("email_obfuscation", "rocket_loader", "always_online")
     assert {found[name] for name in rewriters} == {"off"}, "our policy forbids foreign scripts"
 
 
