@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
@@ -12,6 +12,7 @@ from payments.settings import CacheSettings
 
 TIMEOUT_SECONDS: Final = 2.0
 MAX_CONNECTIONS: Final = 50
+"""More commands at once wait for a connection; the library's default is to fail them."""
 
 
 def connect(settings: CacheSettings) -> Redis:
@@ -25,8 +26,9 @@ def connect(settings: CacheSettings) -> Redis:
         tls = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
         if settings.ca:
             tls["ssl_ca_data"] = settings.ca
-    return Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         url,
+        timeout=TIMEOUT_SECONDS,
         decode_responses=False,
         socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
@@ -35,3 +37,4 @@ def connect(settings: CacheSettings) -> Redis:
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=2),
         **tls,
     )
+    return Redis.from_pool(pool)

@@ -25,6 +25,10 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from payments.access.config import AccessSettings
+from payments.limits import rules
+from payments.limits.rules import Limit
+
 PREFIX = "PAYMENTS_"
 FILE_SUFFIX = "_FILE"
 ROLE_NAME = r"^[a-z_][a-z0-9_-]{0,62}$"
@@ -210,6 +214,8 @@ class ServiceSettings(DatabaseCommandSettings):
     public_url: str = Field(pattern=r"^https?://[^/?#]+$")
     session_key: SecretStr
     stripe: StripeSettings = StripeSettings()
+    access: AccessSettings | None = None
+    rate_limits: Annotated[tuple[Limit, ...], NoDecode]
     outgoing_ca: str | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     host: str = "0.0.0.0"  # noqa: S104 - inside a container; no port is published
@@ -218,6 +224,11 @@ class ServiceSettings(DatabaseCommandSettings):
     run_dir: Path = Path("/tmp")  # noqa: S108 - the image's only writable place, a tmpfs
 
     _ca = field_validator("outgoing_ca")(_check_pem)
+
+    @field_validator("rate_limits", mode="before")
+    @classmethod
+    def _rate_limits(cls, value: object) -> object:
+        return rules.parse(value) if isinstance(value, str) else value
 
     @field_validator("session_key")
     @classmethod

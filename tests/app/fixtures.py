@@ -19,6 +19,9 @@ from tests.app import backends
 from tests.app.backends import APP, Cluster
 from tests.app.stripe_server import KEY, StripeServer, serve
 
+NO_LIMITS = "[]"
+"""The tests of everything else send more requests than any visitor may."""
+
 WEBHOOK_SECRET = "whsec_tests_first"
 OTHER_WEBHOOK_SECRET = "whsec_tests_second"
 PUBLIC_URL = "https://pay.example.com"
@@ -89,6 +92,7 @@ def settings(
             "allow_plaintext_backends": True,
             "public_url": PUBLIC_URL,
             "session_key": base64.b64encode(b"k" * 32).decode(),
+            "rate_limits": NO_LIMITS,
             "stripe": {
                 "secret_key": KEY,
                 "api_base": stripe_server.url,

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.app.backends import APP, Cluster
-from tests.app.fixtures import WEBHOOK_SECRET
+from tests.app.fixtures import NO_LIMITS, WEBHOOK_SECRET
 from tests.app.stripe_server import KEY
 
 ROOT = Path(__file__).resolve().parents[2] / "app"
@@ -29,6 +29,7 @@ def environment(
         "PAYMENTS_CACHE_URL": redis_url,
         "PAYMENTS_ALLOW_PLAINTEXT_BACKENDS": "true",
         "PAYMENTS_PUBLIC_URL": "https://pay.example.com",
+        "PAYMENTS_RATE_LIMITS": NO_LIMITS,
         "PAYMENTS_SESSION_KEY": base64.b64encode(bytes(32)).decode(),
         "PAYMENTS_STRIPE_SECRET_KEY": KEY,
         "PAYMENTS_STRIPE_WEBHOOK_SECRETS": WEBHOOK_SECRET,

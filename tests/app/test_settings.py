@@ -24,6 +24,7 @@ GOOD = {
     "PAYMENTS_CACHE_CA": CERTIFICATE,
     "PAYMENTS_PUBLIC_URL": "https://pay.example.com:8443",
     "PAYMENTS_SESSION_KEY": base64.b64encode(bytes(32)).decode(),
+    "PAYMENTS_RATE_LIMITS": '[{"name": "api", "prefixes": ["/api/"], "requests": 9, "period": 60}]',
     "PAYMENTS_STRIPE_SECRET_KEY": "sk_test_s3cret",
     "PAYMENTS_STRIPE_WEBHOOK_SECRETS": "whsec_a, whsec_b,",
     "PAYMENTS_STRIPE_API_BASE": "https://api.stripe.test:8443",
@@ -158,3 +159,62 @@ def test_a_name_may_not_smuggle_sql(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAYMENTS_APP_ROLE", "app")
     with pytest.raises(SettingsError, match="PAYMENTS_MIGRATOR_ROLE"):
         load(PrepareSettings)
+
+
+def test_limits_are_required_and_a_wrong_row_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [limit.name for limit in load(ServiceSettings).rate_limits] == ["api"]
+    monkeypatch.setenv(
+        "PAYMENTS_RATE_LIMITS", '[{"name": "api", "prefixes": ["/api/"], "requests": 0}]'
+    )
+    with pytest.raises(SettingsError, match="PAYMENTS_RATE_LIMITS: row 1: requests: "):
+        load(ServiceSettings)
+    monkeypatch.delenv("PAYMENTS_RATE_LIMITS")
+    with pytest.raises(SettingsError, match="PAYMENTS_RATE_LIMITS: missing"):
+        load(ServiceSettings)
+
+
+ACCESS = {
+    "PAYMENTS_ACCESS_TEAM_DOMAIN": "acme.cloudflareaccess.com",
+    "PAYMENTS_ACCESS_AUDIENCES": f"{'a' * 64},{'b' * 64}",
+    "PAYMENTS_ACCESS_ADMINS": "Ada@example.com, bo@example.com",
+    "PAYMENTS_ACCESS_ADMIN_CIDRS": "198.51.100.0/24,2001:db8::/32",
+    "PAYMENTS_ACCESS_SERVICE_TOKENS": "",
+}
+
+
+def test_without_access_there_is_no_admin_and_with_it_all_of_it_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert load(ServiceSettings).access is None
+    for name, value in ACCESS.items():
+        monkeypatch.setenv(name, value)
+    access = load(ServiceSettings).access
+    assert access is not None
+    assert access.issuer == "https://acme.cloudflareaccess.com"
+    assert access.admins == ("ada@example.com", "bo@example.com"), "addresses compare in lower case"
+    assert access.service_tokens == ()
+    assert access.may_call_api("198.51.100.7")
+    assert access.may_call_api("2001:db8::1")
+    assert not access.may_call_api("203.0.113.7")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PAYMENTS_ACCESS_TEAM_DOMAIN", "acme.example.com"),
+        ("PAYMENTS_ACCESS_TEAM_DOMAIN", "evil.test/.cloudflareaccess.com"),
+        ("PAYMENTS_ACCESS_AUDIENCES", "a" * 64),
+        ("PAYMENTS_ACCESS_AUDIENCES", f"{'a' * 64},{'a' * 64}"),
+        ("PAYMENTS_ACCESS_ADMINS", ""),
+        ("PAYMENTS_ACCESS_ADMINS", "example.com"),
+        ("PAYMENTS_ACCESS_ADMIN_CIDRS", "198.51.100.0/33"),
+    ],
+)
+def test_access_is_set_whole_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    for variable, good in ACCESS.items():
+        monkeypatch.setenv(variable, good)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name):
+        load(ServiceSettings)

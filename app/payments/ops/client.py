@@ -5,21 +5,23 @@ The chain, outermost first:
 1. The edge strips whatever `CF-Connecting-IP` a client sends and sets its own.
 2. The way in admits nobody but the edge: a tunnel that dials out, or a firewall that lets in the
    edge's ranges only and asks for its client certificate.
-3. The gateway passes that one header on, and is the only neighbour that can reach this port: none
-   is published.
+3. The gateway believes that header from the way in alone, removes it, and says what it found in
+   `X-Real-IP`, replacing whatever a client sent under that name. It is the only neighbour that can
+   reach this port: none is published.
 
-So the header is believed when the direct peer is on a private network, exactly once, and when it is
-an address. `X-Forwarded-For` and `Forwarded` are never read: every hop adds to them, and a client
-can start them with what it likes. The server must run without its own proxy-header handling.
+So the gateway's header is believed when the direct peer is on a private network, exactly once, and
+when it is an address. `CF-Connecting-IP`, `X-Forwarded-For` and `Forwarded` are never read: the
+gateway has judged the first, and every hop adds to the others. The server must run without its own
+proxy-header handling.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
-HEADER = b"cf-connecting-ip"
+HEADER = b"x-real-ip"
 
 TRUSTED_PEERS = tuple(
     ip_network(text)
@@ -50,6 +52,17 @@ def network_of(address: str) -> str:
     """Return the network an address is in, /24 or /48: enough to compare, too little to name."""
     parsed = ip_address(address)
     return str(ip_network((parsed, 24 if parsed.version == 4 else 48), strict=False))
+
+
+def bucket_of(address: str) -> str:
+    """Return what one client counts as: an IPv4 address, or the /64 that one IPv6 client owns."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, 64), strict=False))
+    return str(parsed)
 
 
 def _trusted(peer: str) -> bool:

@@ -17,9 +17,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address, ip_network
 
 from redis.asyncio import Redis
+
+from payments.ops.client import bucket_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,18 +115,7 @@ class Lockout:
 
 def _keys(email: str, address: str) -> list[str]:
     # Digests: what was typed may be anything, a password in the wrong field included.
-    return [f"lockout:account:{_digest(email)}", f"lockout:address:{_digest(_bucket(address))}"]
-
-
-def _bucket(address: str) -> str:
-    """Return what one client counts as: an IPv4 address, or the /64 that one IPv6 client owns."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address):
-        return str(ip_network((parsed, 64), strict=False))
-    return str(parsed)
+    return [f"lockout:account:{_digest(email)}", f"lockout:address:{_digest(bucket_of(address))}"]
 
 
 def _digest(text: str) -> str:

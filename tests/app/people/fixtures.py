@@ -21,7 +21,7 @@ from payments.app import create_app
 from payments.resources import Resources, build
 from payments.settings import CacheSettings, ServiceSettings
 from tests.app.backends import APP, Cluster
-from tests.app.fixtures import PUBLIC_URL, WEBHOOK_SECRET
+from tests.app.fixtures import NO_LIMITS, PUBLIC_URL, WEBHOOK_SECRET
 from tests.app.people.site import Browser, browser_on
 from tests.app.stripe_server import KEY, StripeServer, event, serve, sign
 
@@ -76,7 +76,7 @@ class Till:
         assert answer.status_code == 200, answer.text
 
 
-def settings_for(database: str, redis_url: str, gateway: str) -> ServiceSettings:
+def settings_for(database: str, redis_url: str, gateway: str, **more: object) -> ServiceSettings:
     """Return settings as the environment would give them."""
     return ServiceSettings.model_validate(
         {
@@ -87,11 +87,13 @@ def settings_for(database: str, redis_url: str, gateway: str) -> ServiceSettings
             "allow_plaintext_backends": True,
             "public_url": PUBLIC_URL,
             "session_key": base64.b64encode(b"k" * 32).decode(),
+            "rate_limits": NO_LIMITS,
             "stripe": {
                 "secret_key": KEY,
                 "api_base": gateway,
                 "webhook_secrets": WEBHOOK_SECRET,
             },
+            **more,
         }
     )
 

@@ -105,7 +105,7 @@ async def browser_on(
     It belongs to a new person, or to the one whose `email` is given.
     """
     transport = httpx.ASGITransport(app=app, client=("172.18.0.2", 40000))
-    headers = {"cf-connecting-ip": address, "accept": "text/html", "user-agent": "Firefox/140"}
+    headers = {"x-real-ip": address, "accept": "text/html", "user-agent": "Firefox/140"}
     async with httpx.AsyncClient(
         transport=transport, base_url=PUBLIC_URL, headers=headers
     ) as client:
