@@ -23,6 +23,7 @@ from twin.clock import Clock
 from twin.edge import pages, stages
 from twin.edge.exchange import Exchange, Reply, Stage, pipeline
 from twin.edge.fields import FieldSource
+from twin.edge.firewall import Firewall
 from twin.edge.headers import new_ray
 from twin.edge.journal import Journal
 from twin.edge.listener import Listener
@@ -78,14 +79,22 @@ class Edge:
         self._run_dir = run_dir
         self._origin = Origin(self.routes, self.tunnels, origin_timeout)
         self.fields = FieldSource(store, self.clock)
+        self.firewall = Firewall(store, self.journal, self.fields)
         self.waf = Engine(firewall) if firewall is not None else None
         # Outermost first: what is added to a reply by the first is added to every page of the
         # others.
         order: Sequence[Stage] = (
             stages.mark_reply,
             stages.limit_body,
+            self.firewall.arrive,
+            self.firewall.custom,
+            self.firewall.settings,
+            self.firewall.rate_limits,
             ManagedRules(waf_rules.Deployed(store), self.fields, self.journal, self.waf),
+            self.firewall.bots,
             stages.set_headers,
+            self.firewall.tell_country,
+            self.firewall.rate_limits_to_origin,
         )
         self._pipeline = pipeline(order, self._origin)
         self._listener: Listener | None = None

@@ -96,9 +96,8 @@ _AUTOMATION: Final = re.compile(
 _CLAIMS: Final = re.compile(
     r"googlebot|bingbot|applebot|duckduckbot|yandexbot|slurp", re.IGNORECASE
 )
-_STRANGE: Final = re.compile(
-    r"^\W*$|^(libwww-perl|python-urllib|mozilla/?$|java/1\.)", re.IGNORECASE
-)
+_ABUSE: Final = re.compile(r"^(libwww-perl|python-urllib|java/1\.)", re.IGNORECASE)
+_NAMELESS: Final = re.compile(r"\W*|mozilla/?", re.IGNORECASE)
 
 
 @lru_cache(_REMEMBERED)
@@ -111,7 +110,11 @@ def automated(user_agent: str) -> bool:
     return _AUTOMATION.search(user_agent) is not None or _CLAIMS.search(user_agent) is not None
 
 
-@lru_cache(_REMEMBERED)
-def fails_browser_check(user_agent: str) -> bool:
-    """True for no user agent or one that only abuse tools have (Browser Integrity Check)."""
-    return _STRANGE.search(user_agent) is not None
+def is_abuse_tool(user_agent: str) -> bool:
+    """True for the names of libraries that spam tools send (Browser Integrity Check)."""
+    return _ABUSE.search(user_agent) is not None
+
+
+def has_no_browser_name(user_agent: str) -> bool:
+    """True for no user agent, or one without a word in it."""
+    return _NAMELESS.fullmatch(user_agent) is not None
