@@ -1,0 +1,105 @@
+"""From a stack's settings to what it wants of its edge; and what a preview shows of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pulumi
+import pytest
+
+from stacks import edge, settings
+from tests.recorder import Recorder, value_of
+from tests.stacks import stackfiles
+from tests.stacks.stackfiles import StackConfig
+
+ACCESS = {"team": "acme", "admins": ["ada@example.com"], "admin-cidrs": ["198.51.100.7/32"]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return stackfiles.project(tmp_path)
+
+
+def _loaded(folder: Path, name: str, config: StackConfig | None = None) -> settings.Stack:
+    recorder = Recorder(stack=name)
+    config = config or stackfiles.read(name)
+    recorder.configure(config.values, config.secrets)
+    return recorder.build(lambda: settings.load(folder))
+
+
+def _sources(stack: settings.Stack) -> dict[str, tuple[str, ...]]:
+    return {hook.gateway: hook.sources for hook in edge.wishes(stack).webhooks}
+
+
+def test_stripe_delivers_from_its_own_addresses_and_a_stand_in_from_anywhere(
+    folder: Path,
+) -> None:
+    assert len(_sources(_loaded(folder, "prod"))["stripe"]) == 15
+    assert _sources(_loaded(folder, "local"))["stripe"] == (), "the twin is not at Stripe's"
+
+
+def test_a_gateways_addresses_can_be_named(folder: Path) -> None:
+    config = stackfiles.read("prod").changed(
+        "payments:edge.webhook-sources", {"razorpay": ["203.0.113.0/24"]}
+    )
+    found = _sources(_loaded(folder, "prod", config))
+    assert found["razorpay"] == ("203.0.113.0/24",)
+    assert len(found["stripe"]) == 15
+    assert found["paypal"] == ()
+
+
+def test_the_admins_list_is_the_stacks_own(folder: Path) -> None:
+    config = stackfiles.read("prod").changed("payments:access", ACCESS)
+    wanted = edge.wishes(_loaded(folder, "prod", config))
+    assert wanted.admin_list == "payments_prod_admins", "an account may hold several stacks"
+    assert wanted.admin_cidrs == ("198.51.100.7/32",)
+    assert "access" in wanted.has
+
+
+@pytest.mark.parametrize("plan", ["free", "pro", "business"])
+def test_a_preview_shows_what_the_plan_made_of_it_and_an_update_does_not(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, plan: str
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "info", said.append)
+    config = stackfiles.read("prod").changed("payments:zone.plan", plan)
+    for preview in (True, False):
+        said.clear()
+        recorder = Recorder(stack="prod")
+        recorder.configure(config.values, config.secrets)
+        front = recorder.build(
+            lambda: edge.build(settings.load(folder), pulumi.ResourceOptions()), preview=preview
+        )
+        assert len(said) == preview
+        if preview:
+            assert said[0].startswith(f"The edge on Cloudflare's plan {plan.capitalize()}")
+    summary = value_of(pulumi.Output.from_input(front.exports()["edge"]))
+    assert isinstance(summary, dict)
+    assert summary["plan"] == plan
+
+
+def test_logs_go_where_the_secret_says_and_only_on_a_plan_that_exports(folder: Path) -> None:
+    config = stackfiles.read("prod").changed("payments:zone.plan", "enterprise")
+    config = config.changed("payments:edge.log-export", True)
+    for key in ("destination", "ownership-challenge"):
+        config = config.changed(f"payments:log-export-{key}", f"a-secret-{key}")
+    config = StackConfig(
+        values=config.values,
+        secrets=(
+            *config.secrets,
+            "payments:log-export-destination",
+            "payments:log-export-ownership-challenge",
+        ),
+    )
+    recorder = Recorder(stack="prod")
+    recorder.configure(config.values, config.secrets)
+
+    def program() -> None:
+        stack = settings.load(folder)
+        clouds = pulumi.ResourceOptions()
+        edge.watch(stack, edge.build(stack, clouds), clouds, tunnel_id="tunnel-1")
+
+    recorder.build(program)
+    jobs = recorder.of_type(":LogpushJob")
+    assert {job.inputs["destinationConf"] for job in jobs} == {"a-secret-destination"}
+    assert all(job.is_secret("destinationConf") for job in jobs)
