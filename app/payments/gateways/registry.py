@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from payments.errors import UnavailableError
 from payments.gateways.protocol import Gateway
 from payments.gateways.stripe import StripeGateway
+from payments.money import Money
 from payments.settings import ServiceSettings
 
 
@@ -36,11 +37,19 @@ class Gateways:
             raise GatewayUnavailableError(f"The gateway {name} is not offered here.")
         return gateway
 
-    def choose(self) -> Gateway:
-        """Return the gateway for a new payment; raises `GatewayUnavailableError`."""
-        for gateway in self:
+    def choose(self, money: Money, *, avoid: Collection[str] = frozenset()) -> Gateway:
+        """Return the gateway for a new payment; one to `avoid` only where there is no other.
+
+        Raises `GatewayUnavailableError`.
+        """
+        able = [gateway for gateway in self if gateway.takes(money)]
+        for gateway in sorted(able, key=lambda gateway: gateway.name in avoid):
             return gateway
-        raise GatewayUnavailableError("No gateway is configured.")
+        raise GatewayUnavailableError(
+            f"No gateway here takes {money.currency}."
+            if self._by_name
+            else "No gateway is configured."
+        )
 
     async def close(self) -> None:
         """Close the connections of all."""

@@ -27,6 +27,8 @@ from payments.money import Money
 GATEWAY: Final = "stripe"
 MAX_SKEW_SECONDS: Final = 300
 
+_Reader = Callable[[Mapping[str, Any]], tuple[EventKind, dict[str, Any]]]
+
 
 def read(
     body: bytes,
@@ -124,7 +126,7 @@ def _completed(session: Mapping[str, Any]) -> tuple[EventKind, dict[str, Any]]:
     return kind, _session_facts(session, kind)
 
 
-def _of_session(kind: EventKind) -> Callable[[Mapping[str, Any]], tuple[EventKind, dict[str, Any]]]:
+def _of_session(kind: EventKind) -> _Reader:
     return lambda session: (kind, _session_facts(session, kind))
 
 
@@ -161,6 +163,32 @@ def _refund(refund: Mapping[str, Any]) -> tuple[EventKind, dict[str, Any]]:
     }
 
 
+def _dispute(dispute: Mapping[str, Any]) -> tuple[EventKind, dict[str, Any]]:
+    """Read a dispute. An inquiry (`warning_…`) takes no money, so it has no effect."""
+    kinds: dict[object, EventKind] = {
+        "needs_response": "dispute_opened",
+        "under_review": "dispute_opened",
+        "won": "dispute_won",
+        "lost": "dispute_lost",
+    }
+    kind = kinds.get(dispute["status"], "ignored")
+    return kind, {
+        "payment_ref": _optional_text(dispute.get("payment_intent")),
+        "dispute_ref": _text(dispute["id"]),
+        "money": _money(dispute["amount"], dispute["currency"]),
+    }
+
+
+def _payout(kind: EventKind) -> _Reader:
+    return lambda payout: (
+        kind,
+        {
+            "payout_ref": _text(payout["id"]),
+            "money": _money(payout["amount"], payout["currency"]),
+        },
+    )
+
+
 def listed(charge: Mapping[str, Any]) -> ListedPayment:
     """Say what a listed charge says. Raises as a malformed event does."""
     status: Literal["paid", "pending", "failed"] = "pending"
@@ -184,7 +212,7 @@ def listed(charge: Mapping[str, Any]) -> ListedPayment:
     )
 
 
-_READERS: Final[dict[str, Callable[[Mapping[str, Any]], tuple[EventKind, dict[str, Any]]]]] = {
+_READERS: Final[dict[str, _Reader]] = {
     "checkout.session.completed": _completed,
     "checkout.session.async_payment_succeeded": _of_session("paid"),
     "checkout.session.async_payment_failed": _of_session("failed"),
@@ -194,6 +222,12 @@ _READERS: Final[dict[str, Callable[[Mapping[str, Any]], tuple[EventKind, dict[st
     "refund.created": _refund,
     "refund.updated": _refund,
     "refund.failed": _refund,
+    "charge.dispute.created": _dispute,
+    "charge.dispute.funds_withdrawn": _dispute,
+    "charge.dispute.funds_reinstated": _dispute,
+    "charge.dispute.closed": _dispute,
+    "payout.paid": _payout("payout_paid"),
+    "payout.failed": _payout("payout_failed"),
 }
 
 

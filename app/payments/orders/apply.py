@@ -11,18 +11,20 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments import jobs
+from payments.disputes import booking as disputes
 from payments.gateways.protocol import GatewayEvent
 from payments.ledger import service as ledger
 from payments.money import Money
 from payments.ops import metrics
 from payments.ops.logs import get_logger
-from payments.orders import postings
+from payments.orders import postings, suspense
 from payments.orders.models import Order, Payment
 from payments.orders.status import TAKEN, advance
+from payments.payouts import gateway as gateway_payouts
 from payments.refunds import booking
 from payments.refunds.models import RefundRow
 
@@ -47,6 +49,8 @@ async def apply(session: AsyncSession, event: GatewayEvent) -> Outcome:
     """
     if event.kind == "ignored":
         return Outcome("ignored", "no effect on a payment")
+    if event.kind in ("payout_paid", "payout_failed"):
+        return Outcome(*await gateway_payouts.apply(session, event))
     payment = await _find(session, event)
     if payment is None:
         return Outcome("parked", "no payment is known by these ids")
@@ -95,7 +99,13 @@ async def _on_paid(
         return "failed", "a payment without an amount"
     if payment.status in TAKEN and _same_checkout(payment, event):
         return "refused", "paid already"
-    if money != payment.money or not await advance(session, payment, "paid", cause=event.key):
+    # An order may have several payments, when an earlier one failed; only one of them settles it.
+    twice = order.status in TAKEN and payment.status not in TAKEN
+    if (
+        twice
+        or money != payment.money
+        or not await advance(session, payment, "paid", cause=event.key)
+    ):
         return await _on_unexpected(session, order, payment, event, money)
     payment.captured = payment.amount
     _learn_refs(payment, event)
@@ -132,7 +142,7 @@ async def _on_refunded(
     """Book up to the payment's total; what came back is missing in it, and counts here."""
     total = event.money
     if payment.status == "review":
-        return "refused", "under review: a person books it"
+        return await _on_review_refunded(session, order, payment, total)
     if payment.status not in TAKEN:
         return "parked", "refunded before it is known to be paid"
     if total is None or total.currency != payment.currency:
@@ -144,6 +154,17 @@ async def _on_refunded(
     if not await booking.book_total(session, order, payment, total, cause=event.key):
         return "refused", "a later refund is booked already"
     return "applied", None
+
+
+async def _on_review_refunded(
+    session: AsyncSession, order: Order, payment: Payment, total: Money | None
+) -> Result:
+    """Book what the gateway has given back of money that waits in suspense."""
+    waits = await suspense.waiting(session, payment)
+    if total is None or not 0 < total.amount <= waits.get(total.currency, 0):
+        return "refused", "under review, and not what waits in suspense: a person books it"
+    await suspense.give_back(session, order, payment, total)
+    return "applied", "given back out of suspense"
 
 
 async def _on_refund(
@@ -178,9 +199,15 @@ async def _on_attempt(
     if not await advance(session, payment, event.kind, cause=event.key):
         return "refused", f"the payment is {payment.status}"
     _learn_refs(payment, event)
-    if event.kind in ("failed", "expired"):
+    if event.kind in ("failed", "expired") and await _is_last(session, order, payment):
         await advance(session, order, event.kind, cause=event.key)
     return "applied", None
+
+
+async def _is_last(session: AsyncSession, order: Order, payment: Payment) -> bool:
+    """Whether no later payment was made for the order: an earlier one's end is not the order's."""
+    later = exists().where(Payment.order_id == order.id, Payment.created_at > payment.created_at)
+    return not await session.scalar(select(later))
 
 
 async def _on_look(
@@ -201,6 +228,9 @@ _HANDLERS: Final[
     "refunded": _on_refunded,
     "refund_settled": _on_refund,
     "refund_failed": _on_refund,
+    "dispute_opened": disputes.apply,
+    "dispute_won": disputes.apply,
+    "dispute_lost": disputes.apply,
     "processing": _on_attempt,
     "failed": _on_attempt,
     "expired": _on_attempt,

@@ -68,6 +68,7 @@ class Payment(Base):
     captured: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     refunded: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     refund_reserved: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    disputed: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     checkout_ref: Mapped[str | None]
     checkout_url: Mapped[str | None]
     payment_ref: Mapped[str | None]

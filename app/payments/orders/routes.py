@@ -181,6 +181,49 @@ async def create_order(
     return await once(request, principal=principal, key=key, payload=payload, run=run)
 
 
+@router.post(
+    "/orders/{order_id}/retry",
+    summary="Get another payment page",
+    response_model=OrderOut,
+    responses={
+        202: {"description": "Accepted, but the gateway has not answered yet: look again soon."},
+        404: {"description": "There is none, or it is somebody else's."},
+        409: {"description": "The order is paid, or its page can still be paid."},
+        502: {"description": "The gateway refused again."},
+    },
+    status_code=201,
+)
+async def retry_order(
+    request: Request,
+    order_id: UUID,
+    principal: CurrentPrincipal,
+    key: Annotated[str, Depends(idempotency_key)],
+) -> Response:
+    """Make another payment page for an order whose last one was refused or has expired."""
+    resources: Resources = request.app.state.resources
+
+    async def run(reservation: Reservation) -> Answer:
+        answers: list[Answer] = []
+
+        async def finish(session: AsyncSession, view: service.OrderView) -> None:
+            answer = _answer(view)
+            await reservation.finish(session, answer)
+            answers.append(answer)
+
+        await service.retry(resources, order_id=order_id, customer_id=principal.id, finish=finish)
+        return answers[0]
+
+    return await once(
+        request, principal=principal, key=key, payload=Retry(order_id=order_id), run=run
+    )
+
+
+class Retry(BaseModel):
+    """What a retry is about: the key belongs to this order."""
+
+    order_id: UUID
+
+
 def _answer(view: service.OrderView) -> Answer:
     if view.status == "remote_failed":
         status = 502

@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments import jobs
-from payments.errors import NotFoundError
+from payments.errors import ConflictError, NotFoundError
 from payments.gateways.protocol import (
     Checkout,
     CheckoutRequest,
@@ -43,6 +43,9 @@ FIRST_CHECK: Final = timedelta(seconds=60)
 
 PAYABLE: Final = frozenset({"open", "failed"})
 UNFINISHED: Final = frozenset({"intended", "unknown"})
+RETRYABLE: Final = frozenset({"remote_failed", "expired"})
+"""Statuses of an order, and of its last payment, after which another page cannot be paid twice:
+the first one was never made, or can be paid no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +85,7 @@ async def place(
     """
     product = catalogue.find(sku)
     money = product.price(currency, quantity)
-    gateway = resources.gateways.choose()
+    gateway = resources.gateways.choose(money)
     async with resources.database.transaction() as session:
         order = await _insert_order(session, customer_id, request_key, product, money, quantity)
         payment = await _payment_of(session, order)
@@ -104,6 +107,59 @@ async def place(
         if finish is not None:
             await finish(session, view)
     return view
+
+
+class NotRetryableError(ConflictError):
+    """The order is paid, or can still be: a second payment page could be paid twice."""
+
+    code, title = "not_retryable", "There is nothing to try again for this order."
+
+
+async def retry(
+    resources: Resources,
+    *,
+    order_id: UUID,
+    customer_id: UUID | None,
+    finish: Finish | None = None,
+) -> OrderView:
+    """Make another payment page for an order whose last one came to nothing.
+
+    For its customer, or for anybody with `customer_id=None`. Raises `NotFoundError`,
+    `NotRetryableError`, `GatewayUnavailableError`.
+    """
+    async with resources.database.transaction() as session:
+        payment_id = await _retried(resources, session, order_id, customer_id)
+        payment = await session.get_one(Payment, payment_id)
+    answer = await ask(resources.gateways.need(payment.gateway), payment)
+    async with resources.database.transaction() as session:
+        order, payment = await locked(session, payment_id)
+        await record(session, order, payment, answer)
+        view = _view(order, payment)
+        if finish is not None:
+            await finish(session, view)
+    return view
+
+
+async def _retried(
+    resources: Resources, session: AsyncSession, order_id: UUID, customer_id: UUID | None
+) -> UUID:
+    """Write down the next payment of a locked order, and return its id."""
+    order = await session.scalar(
+        select(Order).where(Order.id == order_id).with_for_update(key_share=True)
+    )
+    if order is None or customer_id not in (None, order.customer_id):
+        raise NotFoundError(f"There is no order {order_id}.")
+    last = await _payment_of(session, order)
+    if order.status not in RETRYABLE or (last is not None and last.status not in RETRYABLE):
+        raise NotRetryableError(f"The order is {order.status}.")
+    tried = frozenset({last.gateway}) if last and last.status == "remote_failed" else frozenset()
+    gateway = resources.gateways.choose(order.money, avoid=tried)
+    payment = _intend(session, order, gateway, resources.settings.public_url)
+    await session.flush()
+    await jobs.enqueue(
+        session, jobs.REPAIR_PAYMENT, {"payment_id": str(payment.id)}, at=payment.next_check_at
+    )
+    return payment.id
 
 
 async def ask(
@@ -142,7 +198,7 @@ async def record(
         payment.last_error = None
         if payment.status in UNFINISHED | {"remote_failed"}:
             await advance(session, payment, "open", cause="checkout created")
-            if order.status == "remote_failed":
+            if order.status in RETRYABLE:
                 await advance(session, order, "pending", cause="checkout created")
         await waking.wake(session, payment.gateway, (payment.checkout_ref, payment.payment_ref))
         return
@@ -226,6 +282,7 @@ async def _insert_order(
 
 
 async def _payment_of(session: AsyncSession, order: Order) -> Payment | None:
+    """Return the order's last payment."""
     found: Payment | None = await session.scalar(
         select(Payment)
         .where(Payment.order_id == order.id)

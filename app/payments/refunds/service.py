@@ -243,7 +243,8 @@ async def _intend(
 def _allowed(payment: Payment, money: Money | None) -> Money:
     if payment.status not in TAKEN or payment.payment_ref is None:
         raise NotRefundableError(f"The payment is {payment.status}.")
-    left = payment.captured - max(payment.refund_reserved, payment.refunded)
+    left = payment.captured - max(payment.refund_reserved, payment.refunded) - payment.disputed
+    left = max(left, 0)
     wanted = money or Money(left, payment.currency)
     if wanted.currency != payment.currency:
         raise RefundTooLargeError(f"The payment was in {payment.currency}.")

@@ -1,0 +1,82 @@
+"""Money that came and fits no order: where it waits, and the two ways out of suspense.
+
+A person decides: it is given back at the gateway (whose event books it), or it becomes the
+customer's wallet credit. Both are transfers under keys of their own, and neither takes more than
+waits.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from payments.errors import ConflictError
+from payments.ledger import service as ledger
+from payments.ledger.models import Account, EntryRow, TransferRow
+from payments.ledger.service import HOUSE, Entry, Transfer
+from payments.money import Money
+from payments.orders.models import Order, Payment
+
+
+class NothingWaitsError(ConflictError):
+    """There is nothing of this payment in suspense (any more)."""
+
+    code, title = "nothing_in_suspense", "Nothing of this payment waits for a decision."
+
+
+async def waiting(session: AsyncSession, payment: Payment) -> dict[str, int]:
+    """Return what waits of a payment, in minor units by currency."""
+    rows = await session.execute(
+        select(EntryRow.currency, func.sum(EntryRow.amount))
+        .join(TransferRow, TransferRow.id == EntryRow.transfer_id)
+        .join(Account, Account.id == EntryRow.account_id)
+        .where(
+            TransferRow.key.like(f"suspense:{payment.id}:%"),
+            Account.purpose == "suspense",
+        )
+        .group_by(EntryRow.currency)
+    )
+    return {currency: int(amount) for currency, amount in rows if amount > 0}
+
+
+async def give_back(session: AsyncSession, order: Order, payment: Payment, total: Money) -> None:
+    """Book what the gateway has given back; on a locked payment."""
+    clearing = Entry(ledger.gateway(payment.gateway, payment.account), "gateway_clearing", total)
+    await ledger.post(session, [_out(order, payment, f"refunded:{total.amount}", total, clearing)])
+
+
+async def credit_wallet(
+    session: AsyncSession, order: Order, payment: Payment, *, by: str
+) -> list[Money]:
+    """Make what waits the customer's wallet credit; on a locked payment.
+
+    Returns what was credited. Raises `NothingWaitsError`.
+    """
+    credited = [
+        Money(amount, currency) for currency, amount in (await waiting(session, payment)).items()
+    ]
+    if not credited:
+        raise NothingWaitsError
+    wallet = ledger.customer(order.customer_id)
+    transfers = [
+        _out(
+            order,
+            payment,
+            f"credited:{money.currency}:{money.amount}",
+            money,
+            Entry(wallet, "wallet", money),
+        )
+        for money in credited
+    ]
+    await ledger.post(session, transfers)
+    payment.last_error = f"{', '.join(map(str, credited))} credited to the wallet by {by}"[:200]
+    return credited
+
+
+def _out(order: Order, payment: Payment, how: str, money: Money, to: Entry) -> Transfer:
+    return Transfer(
+        key=f"suspense:{payment.id}:{how}",
+        kind="suspense.resolved",
+        subject=f"order:{order.id}",
+        entries=(Entry(HOUSE, "suspense", -money), to),
+    )

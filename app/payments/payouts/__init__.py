@@ -1,0 +1,1 @@
+"""Payouts: what gateways send to our bank, and what we send to merchants."""
