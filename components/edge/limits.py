@@ -49,6 +49,11 @@ class Limit:
                 f"limit {self.name}: action={self.action} with block={self.block} s; a block lasts "
                 "some seconds and a challenge none"
             )
+        if 0 < self.block < self.period:
+            raise ValueError(
+                f"limit {self.name}: block={self.block} s ends while its period of {self.period} s "
+                "is still full; make it at least the period"
+            )
         if not self.paths and not self.prefixes:
             raise ValueError(f"limit {self.name}: it covers nothing; name paths or prefixes")
 

@@ -72,13 +72,14 @@ def limits(draw: Callable[[st.SearchStrategy[Any]], Any]) -> list[Limit]:
     wanted = []
     for name in draw(st.lists(REFS, max_size=8, unique=True)):
         action = draw(st.sampled_from(["block", "managed_challenge", "js_challenge"]))
+        period = draw(st.integers(1, 200_000))
         wanted.append(
             Limit(
                 name=name,
                 requests=draw(st.integers(1, 100_000)),
-                period=draw(st.integers(1, 200_000)),
+                period=period,
                 action=action,
-                block=draw(st.integers(1, 200_000)) if action == "block" else 0,
+                block=period + draw(st.integers(0, 100_000)) if action == "block" else 0,
                 methods=draw(st.sampled_from([None, ("POST",), ("POST", "PUT")])),
                 paths=tuple(draw(st.lists(PATHS, min_size=1, max_size=5, unique=True))),
                 prefixes=tuple(draw(st.lists(PATHS, max_size=3, unique=True))),
@@ -231,12 +232,13 @@ def test_the_service_gets_the_same_table() -> None:
         ({"requests": 0}, "limits nothing"),
         ({"block": 0}, "a block lasts"),
         ({"action": "js_challenge"}, "a challenge none"),
+        ({"block": 59}, "still full"),
         ({"paths": ()}, "covers nothing"),
     ],
 )
 def test_a_limit_that_means_nothing_is_refused(wrong: dict[str, Any], says: str) -> None:
     right: dict[str, Any] = {
-        "name": "login", "requests": 1, "period": 60, "action": "block", "block": 9, "paths": ("/",)
+        "name": "login", "requests": 1, "period": 60, "action": "block", "block": 60, "paths": ("/",)
     }  # fmt: skip
     with pytest.raises(ValueError, match=says):
         Limit(**{**right, **wrong})
