@@ -1,12 +1,15 @@
-"""The containers of one droplet: api replicas, worker, gateway, connector.
+"""The containers of one droplet: api replicas, worker, gateway, and connector or entrance.
 
-Owns them. Not: images and network (`runtime`), the schema (`release`), the way in (`tunnel`).
+Owns them. Not: images and network (`runtime`), the schema (`release`), the way in (`tunnel`,
+`load_balancer`), keys and certificates (`origin`).
 
 How a change reaches visitors without a gap, and which provider fact stands behind each option:
 - `delete_before_replace=False`: the Docker provider asks to delete first, always; so no container
   has a fixed name or a port on the host, or the new one could not start beside the old.
+- The entrance is the exception: it has the droplet's web port, which only one container can have,
+  so the old one goes first. Nothing of the service is in it: only another image replaces it.
 - `wait` with a health check: the new one is healthy before what depends on it goes on. Order:
-  replicas and worker, then the gateway, then the connector; the old ones go last of all.
+  replicas and worker, then the gateway, then connector or entrance; the old ones go last of all.
 - `replace_on_changes=["#initerror"]`: a container that never became healthy is recorded, and the
   next update would take it for good and delete the one that works; so it is replaced instead.
 - `destroy_grace_seconds` above the drain time: without it the old one is killed at once.
@@ -23,7 +26,7 @@ from typing import Any, Final
 import pulumi
 import pulumi_docker as docker
 
-from components import gateway
+from components import entrance, gateway
 from components.host import DOCKER_POOLS, Machine
 
 API_ALIAS: Final = "api"
@@ -36,6 +39,7 @@ CONNECTOR_USER: Final = "65532:65532"
 
 GATEWAY_MEMORY: Final = 96
 CONNECTOR_MEMORY: Final = 160
+ENTRANCE_MEMORY: Final = 64
 
 DRAIN_SECONDS: Final = 30
 """How long a stopped replica, worker, gateway or connector finishes what it has."""
@@ -45,17 +49,33 @@ CONNECTOR_METRICS: Final = "127.0.0.1:2000"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Exposure:
+    """What a droplet needs that is reached from outside: all PEM, and the edge's CIDRs.
+
+    `presented` is known once the edge presents its certificate; the gateway asks for it then.
+    """
+
+    certificate: pulumi.Input[str]
+    private_key: pulumi.Input[str]
+    client_authority: pulumi.Input[str]
+    presented: pulumi.Input[str]
+    edge: pulumi.Input[Sequence[str]]
+    behind_load_balancer: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class ContainersArgs:
     """One droplet's containers: images by id, sizes in MiB, the service's environment.
 
-    `after` is what must have happened first: the migration, and the droplet before this one.
+    Either `connector_image` and `tunnel_token`, or `exposure`: how visitors come in. `after` is
+    what must have happened first: the migration, and the droplet before this one.
     """
 
     machine: Machine
     network: pulumi.Input[str]
     service_image: pulumi.Input[str]
     gateway_image: pulumi.Input[str]
-    connector_image: pulumi.Input[str]
+    connector_image: pulumi.Input[str] | None = None
 
     replicas: int
     memory: int
@@ -64,10 +84,17 @@ class ContainersArgs:
     hostname: str
     api: Mapping[str, pulumi.Input[str]]
     worker: Mapping[str, pulumi.Input[str]]
-    tunnel_token: pulumi.Input[str]
+    tunnel_token: pulumi.Input[str] | None = None
+    exposure: Exposure | None = None
     after: Sequence[pulumi.Resource]
 
     def __post_init__(self) -> None:
+        tunnelled = self.tunnel_token is not None and self.connector_image is not None
+        if tunnelled == (self.exposure is not None):
+            raise ValueError(
+                "tunnel_token, connector_image, exposure: visitors come in one way; give the first "
+                "two for a tunnel, the last for a droplet that is reached from outside"
+            )
         if self.replicas < 1:
             raise ValueError(f"replicas={self.replicas}: nobody would answer; set at least 1")
 
@@ -79,8 +106,8 @@ class Containers(pulumi.ComponentResource):
     """The api containers' ids."""
     gateway: pulumi.Output[str]
     """The gateway container's id."""
-    connector: pulumi.Output[str]
-    """The connector container's id; once known, visitors are served."""
+    door: pulumi.Output[str]
+    """The connector's or the entrance's id; once known, visitors are served."""
 
     def __init__(
         self, name: str, args: ContainersArgs, opts: pulumi.ResourceOptions | None = None
@@ -93,12 +120,17 @@ class Containers(pulumi.ComponentResource):
         ]
         worker = self._service(f"{name}-worker", "worker", args.worker, args.worker_memory, [])
         front = self._gateway(f"{name}-gateway", [*replicas, worker])
-        connector = self._connector(f"{name}-connector", front)
+        exposure = args.exposure
+        door = (
+            self._connector(f"{name}-connector", front)
+            if exposure is None
+            else self._entrance(f"{name}-entrance", front, exposure)
+        )
         self.replicas = pulumi.Output.all(*[replica.id for replica in replicas])
         self.gateway = front.id
-        self.connector = connector.id
+        self.door = door.id
         self.register_outputs(
-            {"replicas": self.replicas, "gateway": self.gateway, "connector": self.connector}
+            {"replicas": self.replicas, "gateway": self.gateway, "door": self.door}
         )
 
     def _service(
@@ -124,7 +156,7 @@ class Containers(pulumi.ComponentResource):
         )
 
     def _gateway(self, name: str, after: Sequence[pulumi.Resource]) -> docker.Container:
-        config = gateway.render(hostname=self._args.hostname, trusted=DOCKER_POOLS)
+        exposure = self._args.exposure
         return self._container(
             name,
             aliases=[GATEWAY_ALIAS],
@@ -132,12 +164,58 @@ class Containers(pulumi.ComponentResource):
             image=self._args.gateway_image,
             # Past the image's own start script, which rewrites files in its read-only root.
             entrypoints=["/bin/sh", "-c"],
-            command=[gateway.START],
-            envs=[f"{gateway.CONFIG_VARIABLE}={config}"],
+            command=[gateway.START if exposure is None else gateway.START_WITH_TLS],
+            envs=self._gateway_envs(exposure),
             user=SERVICE_USER,
             memory=GATEWAY_MEMORY,
             healthcheck=_health(["CMD", "bash", "-c", gateway.HEALTH_CHECK]),
             stop_signal="SIGQUIT",  # nginx's word for: finish, then go
+        )
+
+    def _gateway_envs(self, exposure: Exposure | None) -> list[str] | pulumi.Output[list[str]]:
+        hostname = self._args.hostname
+        if exposure is None:
+            text = gateway.render(hostname=hostname, trusted=DOCKER_POOLS)
+            return [f"{gateway.CONFIG_VARIABLE}={text}"]
+        # Once the edge presents a certificate, and not before, it is asked for.
+        config: pulumi.Output[str] = pulumi.Output.all(exposure.edge, exposure.presented).apply(
+            lambda known: gateway.render(
+                hostname=hostname, trusted=DOCKER_POOLS, tls=gateway.Tls(edge=known[0])
+            )
+        )
+        return _envs(
+            {
+                gateway.CONFIG_VARIABLE: config,
+                "GATEWAY_TLS_CERTIFICATE": exposure.certificate,
+                "GATEWAY_TLS_KEY": pulumi.Output.secret(exposure.private_key),
+                "GATEWAY_TLS_CLIENT_AUTHORITY": exposure.client_authority,
+            }
+        )
+
+    def _entrance(self, name: str, front: pulumi.Resource, exposure: Exposure) -> docker.Container:
+        config = entrance.render(
+            gateway=GATEWAY_ALIAS, behind_load_balancer=exposure.behind_load_balancer
+        )
+        published = [(entrance.HTTPS_PORT, gateway.TLS_PORT)]
+        if exposure.behind_load_balancer:
+            published.append((entrance.HEALTH_PORT, gateway.PROXIED_HEALTH_PORT))
+        return self._container(
+            name,
+            aliases=[],
+            after=[front],
+            alone=True,
+            image=self._args.gateway_image,
+            entrypoints=["/bin/sh", "-c"],
+            command=[entrance.START],
+            envs=[f"{entrance.CONFIG_VARIABLE}={config}"],
+            ports=[
+                docker.ContainerPortArgs(internal=inside, external=outside, protocol="tcp")
+                for outside, inside in published
+            ],
+            user=SERVICE_USER,
+            memory=ENTRANCE_MEMORY,
+            healthcheck=_health(["CMD", "bash", "-c", entrance.HEALTH_CHECK]),
+            stop_signal="SIGQUIT",
         )
 
     def _connector(self, name: str, front: pulumi.Resource) -> docker.Container:
@@ -148,7 +226,7 @@ class Containers(pulumi.ComponentResource):
             after=[front],
             image=self._args.connector_image,
             command=["tunnel", "--no-autoupdate", *metrics, "run"],
-            envs=_envs({"TUNNEL_TOKEN": self._args.tunnel_token}),
+            envs=_envs({"TUNNEL_TOKEN": self._args.tunnel_token or ""}),
             user=CONNECTOR_USER,
             memory=CONNECTOR_MEMORY,
             # The image has no shell; the binary asks itself whether it is connected.
@@ -163,8 +241,10 @@ class Containers(pulumi.ComponentResource):
         aliases: Sequence[str],
         after: Sequence[pulumi.Resource],
         memory: int,
+        alone: bool = False,
         **particular: Any,
     ) -> docker.Container:
+        """A hardened container; `alone` where its successor cannot stand beside it."""
         machine = self._args.machine
         return docker.Container(
             name,
@@ -191,7 +271,7 @@ class Containers(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=list(after),
-                delete_before_replace=False,
+                delete_before_replace=alone,
                 replace_on_changes=["#initerror"],
                 replace_with=[machine.droplet],
                 deleted_with=machine.droplet,

@@ -47,7 +47,8 @@ class BackupPolicy:
 class HostArgs:
     """How many droplets, what they are, where they stand, who may log in.
 
-    `after` is what must be there before a droplet, and therefore outlives it.
+    `published` are the ports that its containers may offer to the outside; changing them replaces
+    the droplet. `after` is what must be there before a droplet, and therefore outlives it.
     """
 
     count: int
@@ -63,6 +64,7 @@ class HostArgs:
 
     public_keys: Sequence[str]
     ssh: Ssh
+    published: Sequence[int] = ()
     after: Sequence[pulumi.Resource] = ()
 
     def __post_init__(self) -> None:
@@ -140,7 +142,10 @@ class Host(pulumi.ComponentResource):
             tags=[pulumi.Output.all(args.tag, args.firewall_id).apply(lambda both: str(both[0]))],
             ssh_keys=[key.fingerprint for key in keys],
             user_data=cloud_init.render(
-                image=args.image, public_keys=args.public_keys, user=args.ssh.user
+                image=args.image,
+                public_keys=args.public_keys,
+                user=args.ssh.user,
+                published=args.published,
             ),
             monitoring=True,
             droplet_agent=False,  # it would open the web console's way in

@@ -6,7 +6,8 @@ trusted sources, which name it.
 - The firewall is attached by tag and not by droplet id: a droplet is covered from its first boot,
   and a firewall takes ten ids but any number of tagged droplets.
 - A cloud firewall without outbound rules lets nothing out: what a droplet needs is listed.
-- Nothing comes in but SSH from named addresses: visitors come through the tunnel, which dials out.
+- Nothing comes in but SSH from named addresses. Visitors come through the tunnel, which dials out;
+  or from the edge's addresses to the web port, where the ingress is direct.
 - A VPC refuses to be deleted while members are still leaving; the provider tries for two minutes
   only, and `pulumi destroy` failed right after the databases: hence the longer timeout.
 """
@@ -21,6 +22,8 @@ from typing import Final
 import pulumi
 import pulumi_digitalocean as digitalocean
 
+from components.entrance import HTTPS_PORT
+
 EVERYWHERE: Final = ("0.0.0.0/0", "::/0")
 
 EGRESS: Final[tuple[tuple[str, str, str], ...]] = (
@@ -29,10 +32,13 @@ EGRESS: Final[tuple[tuple[str, str, str], ...]] = (
     ("tcp", "80", "packages of the distribution, the metadata service"),
     ("udp", "123", "time"),
     ("tcp", "443", "payment gateways, registries, Spaces"),
+)
+"""What a droplet may reach anywhere: protocol, port, and what for."""
+TUNNEL_EGRESS: Final[tuple[tuple[str, str, str], ...]] = (
     ("tcp", "7844", "the tunnel over HTTP/2"),
     ("udp", "7844", "the tunnel over QUIC"),
 )
-"""What a droplet may reach anywhere: protocol, port, and what for."""
+"""The same, where a connector dials out."""
 
 DATABASE_PORTS: Final = "25060-25061"
 """Managed databases and their pools; only inside the VPC."""
@@ -42,13 +48,17 @@ DATABASE_PORTS: Final = "25060-25061"
 class NetworkArgs:
     """Where the network lies and what may cross its border.
 
-    `ssh_sources` are CIDRs; `egress_ports` are further TCP ports, such as a registry's.
+    `ssh_sources` are CIDRs; `egress_ports` are further TCP ports, such as a registry's. `tunnel`
+    says whether connectors dial out; `web_sources` are the CIDRs that reach the web port, None to
+    leave it shut.
     """
 
     region: str
     cidr: str
     ssh_sources: Sequence[str]
     egress_ports: Sequence[int] = ()
+    tunnel: bool = True
+    web_sources: pulumi.Input[Sequence[str]] | None = None
 
     def __post_init__(self) -> None:
         open_sources = [s for s in self.ssh_sources if ip_network(s).prefixlen == 0]
@@ -86,11 +96,7 @@ class Network(pulumi.ComponentResource):
         firewall = digitalocean.Firewall(
             f"{name}-firewall",
             tags=[tag.name],
-            inbound_rules=[
-                digitalocean.FirewallInboundRuleArgs(
-                    protocol="tcp", port_range="22", source_addresses=sorted(args.ssh_sources)
-                )
-            ],
+            inbound_rules=_inbound(args),
             outbound_rules=_outbound(args),
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -102,8 +108,19 @@ class Network(pulumi.ComponentResource):
         )
 
 
+def _inbound(args: NetworkArgs) -> list[digitalocean.FirewallInboundRuleArgs]:
+    rule = digitalocean.FirewallInboundRuleArgs
+    rules = [rule(protocol="tcp", port_range="22", source_addresses=sorted(args.ssh_sources))]
+    if args.web_sources is not None:
+        rules.append(
+            rule(protocol="tcp", port_range=str(HTTPS_PORT), source_addresses=args.web_sources)
+        )
+    return rules
+
+
 def _outbound(args: NetworkArgs) -> list[digitalocean.FirewallOutboundRuleArgs]:
-    anywhere = [(protocol, port) for protocol, port, _ in EGRESS]
+    known = EGRESS + (TUNNEL_EGRESS if args.tunnel else ())
+    anywhere = [(protocol, port) for protocol, port, _ in known]
     anywhere += [("tcp", str(port)) for port in sorted(set(args.egress_ports))]
     rules = [
         digitalocean.FirewallOutboundRuleArgs(

@@ -21,12 +21,15 @@ from components.host import Machine
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeArgs:
-    """The droplet and the images to pull: ours by digest, the others by tag or digest."""
+    """The droplet and the images to pull: ours by digest, the others by tag or digest.
+
+    `connector` only where a tunnel is the way in.
+    """
 
     machine: Machine
     service: pulumi.Input[str]
     gateway: str
-    connector: str
+    connector: str | None
 
 
 class Runtime(pulumi.ComponentResource):
@@ -38,8 +41,8 @@ class Runtime(pulumi.ComponentResource):
     """The service image's id."""
     gateway: pulumi.Output[str]
     """The gateway image's id."""
-    connector: pulumi.Output[str]
-    """The connector image's id."""
+    connector: pulumi.Output[str] | None
+    """The connector image's id; None without one."""
 
     def __init__(
         self, name: str, args: RuntimeArgs, opts: pulumi.ResourceOptions | None = None
@@ -55,7 +58,7 @@ class Runtime(pulumi.ComponentResource):
         self.network = network.name
         self.service = self._pull(f"{name}-service", args.service)
         self.gateway = self._pull(f"{name}-gateway", args.gateway)
-        self.connector = self._pull(f"{name}-connector", args.connector)
+        self.connector = self._pull(f"{name}-connector", args.connector) if args.connector else None
         self.register_outputs(
             {
                 "network": self.network,

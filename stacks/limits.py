@@ -122,6 +122,9 @@ DIGITALOCEAN_RANGES: Final = tuple(
 CLOUDFLARE_HTTPS_PORTS: Final = frozenset({443, 2053, 2083, 2087, 2096, 8443})
 """Ports on which Cloudflare's proxy accepts HTTPS."""
 
+ORIGIN_HTTPS_PORT: Final = 443
+"""The only port on which a droplet or a load balancer of ours speaks HTTPS."""
+
 WIDEST_SSH_SOURCE: Final = {4: 16, 6: 32}
 """The shortest prefix that may reach SSH, by IP version: a company's range, not the internet."""
 

@@ -11,7 +11,7 @@ from typing import Final, Literal
 import pulumi
 
 from components.cache import Cache, CacheArgs
-from components.containers import GATEWAY_URL, Containers, ContainersArgs
+from components.containers import Containers, ContainersArgs
 from components.database import DATABASE, Database, DatabaseArgs
 from components.edge import limits
 from components.host import BackupPolicy, Host, HostArgs, Machine
@@ -29,7 +29,8 @@ from components.service import (
 )
 from components.ssh import Ssh
 from components.storage import Storage, StorageArgs
-from components.tunnel import Tunnel, TunnelArgs
+from stacks import ingress
+from stacks.ingress import WayIn
 from stacks.providers import Providers, engine
 from stacks.settings import Stack
 
@@ -52,7 +53,7 @@ class Platform:
     storage: Storage
     host: Host
     service: Service
-    tunnel: Tunnel
+    way: WayIn
 
     def exports(self) -> dict[str, pulumi.Input[object]]:
         """The stack's outputs: few, useful, no secret."""
@@ -65,8 +66,8 @@ class Platform:
             "database_host": self.database.host,
             "database_name": DATABASE,
             "bucket": self.storage.bucket,
-            "tunnel_id": self.tunnel.tunnel_id,
             "image": self.service.image,
+            **({"tunnel_id": self.way.tunnel.tunnel_id} if self.way.tunnel else {}),
         }
 
 
@@ -76,7 +77,8 @@ def build(stack: Stack, providers: Providers) -> Platform:
     clouds = pulumi.ResourceOptions(providers=providers.clouds())
     ssh = Ssh(config_file=str(settings.ssh.config_file) if settings.ssh.config_file else None)
 
-    network = _network(stack, clouds)
+    ranges = ingress.edge(stack, providers)
+    network = _network(stack, ingress.web_sources(stack, ranges), clouds)
     database = _database(stack, network, clouds)
     cache = _cache(stack, network, clouds)
     storage = Storage(
@@ -88,30 +90,26 @@ def build(stack: Stack, providers: Providers) -> Platform:
         ),
         clouds,
     )
-    tunnel = Tunnel(
-        f"{name}-tunnel",
-        TunnelArgs(
-            account_id=settings.zone.account_id,
-            zone_id=settings.zone.id,
-            hostname=settings.hostname,
-            service=GATEWAY_URL,
-        ),
-        clouds,
-    )
-    host = _host(stack, network, tunnel, ssh, clouds)
+    way = ingress.way_in(stack, network, ranges, clouds)
+    host = _host(stack, network, way, ssh, clouds)
+    ingress.public_name(stack, way, host, [], clouds)
     Project(
         f"{name}-project",
         ProjectArgs(
             environment=_PROJECT_LABELS[settings.environment],
             members=pulumi.Output.all(
-                host.urns, database.cloud_urn, cache.cloud_urn, storage.cloud_urn
+                host.urns,
+                database.cloud_urn,
+                cache.cloud_urn,
+                storage.cloud_urn,
+                *([way.balancer.cloud_urn] if way.balancer else []),
             ).apply(lambda urns: [*urns[0], *urns[1:]]),
         ),
         clouds,
     )
     service = _service(stack, providers)
     environment = _environment(stack, service, database, cache)
-    _deploy(stack, providers, ssh, host.machines, service, environment, database, tunnel)
+    _deploy(stack, providers, ssh, host.machines, service, environment, database, way)
     return Platform(
         url=settings.url,
         ssh=ssh,
@@ -119,11 +117,15 @@ def build(stack: Stack, providers: Providers) -> Platform:
         storage=storage,
         host=host,
         service=service,
-        tunnel=tunnel,
+        way=way,
     )
 
 
-def _network(stack: Stack, clouds: pulumi.ResourceOptions) -> Network:
+def _network(
+    stack: Stack,
+    web_sources: pulumi.Output[list[str]] | None,
+    clouds: pulumi.ResourceOptions,
+) -> Network:
     settings = stack.settings
     return Network(
         f"{stack.name}-network",
@@ -132,6 +134,8 @@ def _network(stack: Stack, clouds: pulumi.ResourceOptions) -> Network:
             cidr=str(settings.network.cidr),
             ssh_sources=[str(source) for source in settings.ssh.allow_from],
             egress_ports=settings.registry_ports,
+            tunnel=settings.ingress == "tunnel",
+            web_sources=web_sources,
         ),
         clouds,
     )
@@ -178,7 +182,7 @@ def _cache(stack: Stack, network: Network, clouds: pulumi.ResourceOptions) -> Ca
 
 
 def _host(
-    stack: Stack, network: Network, tunnel: Tunnel, ssh: Ssh, clouds: pulumi.ResourceOptions
+    stack: Stack, network: Network, way: WayIn, ssh: Ssh, clouds: pulumi.ResourceOptions
 ) -> Host:
     wanted = stack.settings.host
     backups = wanted.backups
@@ -198,7 +202,8 @@ def _host(
             firewall_id=network.firewall_id,
             public_keys=stack.settings.ssh.keys(),
             ssh=ssh,
-            after=[tunnel],
+            published=ingress.published(stack),
+            after=way.before_droplets(),
         ),
         clouds,
     )
@@ -261,9 +266,12 @@ def _deploy(
     service: Service,
     environment: ServiceEnvironment,
     database: Database,
-    tunnel: Tunnel,
-) -> None:
-    """One droplet after the other, the first one migrating the database for all."""
+    way: WayIn,
+) -> list[pulumi.Resource]:
+    """One droplet after the other, the first one migrating the database for all.
+
+    Returns what must have happened before visitors are served: the last one is the last droplet's.
+    """
     settings = stack.settings
     after: list[pulumi.Resource] = []
     for machine in machines:
@@ -276,7 +284,7 @@ def _deploy(
                 machine=machine,
                 service=service.image,
                 gateway=settings.images.gateway,
-                connector=settings.images.connector,
+                connector=settings.images.connector if way.tunnel else None,
             ),
             on_machine,
         )
@@ -311,9 +319,11 @@ def _deploy(
                     hostname=settings.hostname,
                     api=environment.api(),
                     worker=environment.worker(),
-                    tunnel_token=tunnel.token,
+                    tunnel_token=way.tunnel.token if way.tunnel else None,
+                    exposure=way.exposure,
                     after=tuple(after),
                 ),
                 on_machine,
             )
         )
+    return after

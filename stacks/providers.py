@@ -13,6 +13,7 @@ import pulumi_command as command
 import pulumi_digitalocean as digitalocean
 import pulumi_docker as docker
 import pulumi_random as random
+import pulumi_tls as tls
 
 from components.host import Machine
 from components.ssh import Ssh
@@ -29,12 +30,13 @@ class Providers:
     digitalocean: digitalocean.Provider
     cloudflare: cloudflare.Provider
     random: random.Provider
+    tls: tls.Provider
     command: command.Provider
     builder: docker.Provider
 
     def clouds(self) -> list[pulumi.ProviderResource]:
         """What every component but the containers may need."""
-        return [self.digitalocean, self.cloudflare, self.random, self.command]
+        return [self.digitalocean, self.cloudflare, self.random, self.tls, self.command]
 
 
 def build(stack: Stack) -> Providers:
@@ -52,6 +54,7 @@ def build(stack: Stack) -> Providers:
             f"{name}-cloudflare", api_token=secrets.cloudflare_api_token
         ),
         random=random.Provider(f"{name}-random"),
+        tls=tls.Provider(f"{name}-tls"),
         command=command.Provider(f"{name}-command"),
         builder=docker.Provider(f"{name}-builder"),
     )

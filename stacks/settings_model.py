@@ -141,6 +141,12 @@ class Network(Section):
     cidr: Annotated[IPv4Network, AfterValidator(_vpc_range)] = Field(examples=["10.20.0.0/20"])
 
 
+class LoadBalancer(Section):
+    """DigitalOcean's load balancer, where that is the ingress. One node has no standby."""
+
+    nodes: int = Field(default=1, ge=1, le=100)
+
+
 class Backups(Section):
     """A droplet's backups. `weekday` counts for weekly ones only; `hour` starts a 4-hour window."""
 
@@ -306,6 +312,8 @@ class Settings(Section):
         pattern=r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]+$", examples=["pay.example.com"]
     )
     https_port: int = Field(default=443, ge=1, le=65535)
+    ingress: Literal["tunnel", "load-balancer", "direct"] = "tunnel"
+    load_balancer: LoadBalancer = LoadBalancer()
     network: Network
     host: Host
     ssh: Ssh

@@ -14,7 +14,7 @@ from typing import Final
 
 from pydantic_core import PydanticCustomError
 
-from components.containers import CONNECTOR_MEMORY, GATEWAY_MEMORY
+from components.containers import CONNECTOR_MEMORY, ENTRANCE_MEMORY, GATEWAY_MEMORY
 from components.host import DOCKER_POOLS
 from stacks import limits, settings_edge
 from stacks.settings_model import DIGEST, Settings, Unavailable
@@ -105,13 +105,40 @@ def _connections(s: Settings) -> Iterator[Problem]:
 
 def _memory(s: Settings) -> Iterator[Problem]:
     have = limits.DROPLET_SIZES[s.host.size].memory_mib - limits.HOST_RESERVE_MIB
-    need = s.app.replicas * s.app.memory + s.app.worker_memory + GATEWAY_MEMORY + CONNECTOR_MEMORY
+    door = CONNECTOR_MEMORY if s.ingress == "tunnel" else ENTRANCE_MEMORY
+    need = s.app.replicas * s.app.memory + s.app.worker_memory + GATEWAY_MEMORY + door
     if need > have:
         yield _problem(
             "host.size",
             s.host.size,
             f"its containers may take {need} MiB, and {have} MiB are left beside the system",
             "choose a larger host.size, fewer app.replicas or less app.memory",
+        )
+
+
+def _ingress(s: Settings) -> Iterator[Problem]:
+    if s.ingress == "direct" and s.host.count != 1:
+        yield _problem(
+            "ingress",
+            s.ingress,
+            f"the name leads to one droplet, and {s.host.count - 1} more would serve nobody",
+            "set ingress: load-balancer (or tunnel), or host.count: 1",
+        )
+    if s.ingress == "direct" and not s.host.reserved_ip:
+        yield _problem(
+            "host.reserved-ip",
+            s.host.reserved_ip,
+            "with ingress: direct the name leads to the droplet's address, which goes with it",
+            "set host.reserved-ip: true",
+        )
+    public = not s.zone.name.endswith(".localhost")
+    if s.ingress != "tunnel" and public and s.https_port != limits.ORIGIN_HTTPS_PORT:
+        yield _problem(
+            "https-port",
+            s.https_port,
+            "Cloudflare connects to the origin on the port that the visitor used, and with "
+            f"ingress: {s.ingress} the origin listens on {limits.ORIGIN_HTTPS_PORT} alone",
+            "remove https-port, or set ingress: tunnel",
         )
 
 
@@ -274,6 +301,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _replica,
     _connections,
     _memory,
+    _ingress,
     _network,
     _hostname,
     _https_port,

@@ -84,6 +84,10 @@ class _Mocks(mocks.Mocks):
             "digitalocean:index/getDatabaseCa:getDatabaseCa": {"certificate": PEM},
             "cloudflare:index/getZeroTrustTunnelCloudflaredToken:"
             "getZeroTrustTunnelCloudflaredToken": {"token": "eyJ0dW5uZWwtdG9rZW4i"},
+            "cloudflare:index/getIpRanges:getIpRanges": {
+                "ipv4Cidrs": [f"198.41.{number}.0/24" for number in range(15)],
+                "ipv6Cidrs": [f"2606:4700:{number}::/48" for number in range(7)],
+            },
         }
         return {**args.args, "id": "answer", **answers[args.token]}
 
@@ -101,6 +105,12 @@ def _outputs(args: mocks.MockResourceArgs, number: int) -> dict[str, Any]:
             "ipv4AddressPrivate": f"10.0.0.{number % 200}",
             "dropletUrn": f"do:droplet:{number}",
         },
+        "LoadBalancer": {"ip": f"192.0.2.{number % 200}", "loadBalancerUrn": f"do:lb:{name}"},
+        "PrivateKey": {"privateKeyPem": f"private-key-of-{name}"},
+        "CertRequest": {"certRequestPem": f"request-of-{name}"},
+        "SelfSignedCert": {"certPem": f"certificate-of-{name}"},
+        "LocallySignedCert": {"certPem": f"certificate-of-{name}"},
+        "OriginCaCertificate": {"certificate": f"certificate-of-{name}"},
         "ReservedIp": {"ipAddress": f"192.0.2.{number % 200}"},
         "DatabaseCluster": {
             **host,

@@ -50,10 +50,14 @@ PACKAGES: Final[dict[str, tuple[str, ...]]] = {
 """What a droplet of each image must have; every package costs boot time."""
 
 
-def render(*, image: str, public_keys: Sequence[str], user: str) -> str:
+def render(
+    *, image: str, public_keys: Sequence[str], user: str, published: Sequence[int] = ()
+) -> str:
     """The `#cloud-config` text for a droplet of this image.
 
-    Raises ValueError for an image it was not written for, or a text past the cloud's limit.
+    `published` are the ports that containers may offer to the outside; from where is the cloud
+    firewall's list. Raises ValueError for an image it was not written for, or a text past the
+    cloud's limit.
     """
     if image not in PACKAGES:
         raise ValueError(f"image={image!r}: cloud-init is written for {', '.join(PACKAGES)}")
@@ -65,7 +69,8 @@ def render(*, image: str, public_keys: Sequence[str], user: str) -> str:
         "${packages_kernel}": "\n".join(_KERNEL) + "\n",
     }
     for file in document["write_files"]:
-        file["content"] = contents.get(file["content"], file["content"])
+        content = contents.get(file["content"], file["content"])
+        file["content"] = _published(content, published)
     document["users"] = [
         {
             "name": user,
@@ -81,3 +86,15 @@ def render(*, image: str, public_keys: Sequence[str], user: str) -> str:
     if len(text.encode()) > LIMIT:
         raise ValueError(f"the rendered cloud-init exceeds DigitalOcean's {LIMIT} bytes")
     return text
+
+
+def _published(content: str, ports: Sequence[int]) -> str:
+    """The line that lets published ports through, or none at all: the text is the droplet's."""
+    lines = []
+    for line in content.splitlines(keepends=True):
+        if "${published}" in line:
+            if not ports:
+                continue
+            line = line.replace("${published}", ", ".join(str(port) for port in sorted(ports)))
+        lines.append(line)
+    return "".join(lines)

@@ -195,7 +195,10 @@ def _request_failures(request: str, kind: str) -> Iterable[Failure]:
     except ValueError:
         yield Failure("csr", "is no certificate signing request in PEM form")
         return
-    kinds = {"origin-rsa": rsa.RSAPublicKey, "origin-ecc": ec.EllipticCurvePublicKey}
+    kinds: dict[str, type[object]] = {
+        "origin-rsa": rsa.RSAPublicKey,
+        "origin-ecc": ec.EllipticCurvePublicKey,
+    }
     if kind in kinds and not isinstance(key, kinds[kind]):
         yield Failure("requestType", f'"{kind}" does not fit the key of the request')
 

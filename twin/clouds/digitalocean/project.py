@@ -24,6 +24,7 @@ _KINDS: Final = {
     "droplet": common.DROPLET,
     "dbaas": common.CLUSTER,
     "space": common.BUCKET,
+    "loadbalancer": common.LOAD_BALANCER,
     "reservedip": common.RESERVED_IP,
     "floatingip": common.RESERVED_IP,
 }
