@@ -1,8 +1,8 @@
 """Headers that the edge adds to replies, and takes off requests.
 
-The service owns the content security policy and the permissions policy: it knows which page needs
-which checkout script. The edge adds a policy that forbids everything only where a reply has none,
-such as one that Cloudflare or the gateway made. HSTS is a setting of the zone (`zone`).
+The service owns the policies for content, permissions and openers: it knows which page needs which
+checkout script. The edge adds one that forbids everything only where a reply has none, such as one
+that Cloudflare or the gateway made. HSTS is a setting of the zone (`zone`).
 
 X-XSS-Protection is not set: browsers have dropped the filter that it switched, and where it lives
 on it can be used to leak (OWASP secure headers project); the content security policy does its work.
@@ -18,7 +18,6 @@ ALWAYS: Final[dict[str, str]] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "X-Permitted-Cross-Domain-Policies": "none",
 }
 """On every reply. Not `no-referrer`: browsers then send `Origin: null` with our own forms."""
@@ -35,6 +34,8 @@ WHERE_MISSING: Final[dict[str, tuple[str, str]]] = {
         "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), "
         "magnetometer=(), microphone=(), midi=(), payment=(), usb=()",
     ),
+    # A checkout that opens its bank's page in a window needs `same-origin-allow-popups` there.
+    "cross-origin-opener-policy": ("opener", "same-origin"),
 }
 """What a reply gets that does not bring its own: the header, the rule's ref, the value."""
 

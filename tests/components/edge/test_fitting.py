@@ -238,8 +238,13 @@ def test_the_service_gets_the_same_table() -> None:
 )
 def test_a_limit_that_means_nothing_is_refused(wrong: dict[str, Any], says: str) -> None:
     right: dict[str, Any] = {
-        "name": "login", "requests": 1, "period": 60, "action": "block", "block": 60, "paths": ("/",)
-    }  # fmt: skip
+        "name": "login",
+        "requests": 1,
+        "period": 60,
+        "action": "block",
+        "block": 60,
+        "paths": ("/",),
+    }
     with pytest.raises(ValueError, match=says):
         Limit(**{**right, **wrong})
 
