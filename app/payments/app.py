@@ -24,6 +24,7 @@ from payments.resources import Resources
 log = get_logger(__name__)
 
 FEATURES: tuple[str, ...] = (
+    "payments.access",
     "payments.limits",
     "payments.ops",
     "payments.people",

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 
 def install(app: FastAPI) -> None:
-    """Set `app.state.access` and guard the admin's paths. Needs `payments.people` before."""
+    """Set `app.state.access` and guard the admin's paths."""
     from payments.access.plug import plug  # here: the settings import only our config
 
     plug(app)
