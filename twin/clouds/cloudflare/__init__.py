@@ -5,6 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from twin.clouds.cloudflare.access_application import (
+    ZeroTrustAccessApplication,
+    ZeroTrustAccessShortLivedCertificate,
+)
+from twin.clouds.cloudflare.access_organization import (
+    ZeroTrustAccessKeyConfiguration,
+    ZeroTrustOrganization,
+)
+from twin.clouds.cloudflare.access_policy import (
+    ZeroTrustAccessIdentityProvider,
+    ZeroTrustAccessPolicy,
+    ZeroTrustDevicePostureRule,
+    ZeroTrustList,
+)
+from twin.clouds.cloudflare.access_token import ZeroTrustAccessServiceToken
 from twin.clouds.cloudflare.account import authorize
 from twin.clouds.cloudflare.dns import DnsRecord
 from twin.clouds.cloudflare.origin_tls import (
@@ -48,6 +63,15 @@ def package() -> Package:
             DnsRecord(),
             ZeroTrustTunnelCloudflared(),
             ZeroTrustTunnelCloudflaredConfig(),
+            ZeroTrustOrganization(),
+            ZeroTrustAccessKeyConfiguration(),
+            ZeroTrustAccessIdentityProvider(),
+            ZeroTrustAccessPolicy(),
+            ZeroTrustDevicePostureRule(),
+            ZeroTrustList(),
+            ZeroTrustAccessServiceToken(),
+            ZeroTrustAccessApplication(),
+            ZeroTrustAccessShortLivedCertificate(),
             OriginCaCertificate(),
             AuthenticatedOriginPullsCertificate(),
             AuthenticatedOriginPullsSettings(),
