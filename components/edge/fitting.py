@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import Final, Literal
 
@@ -260,7 +261,7 @@ def _refused(rule: Rule, plan: Plan) -> str:
     closed = sorted(
         name
         for name in fields(rule.expression)
-        if any(name.startswith(prefix) for prefix in plan.closed_fields)
+        if any(fnmatchcase(name, pattern) for pattern in plan.closed_fields)
     )
     if closed:
         return f"{plan.title} does not have {', '.join(closed)}"

@@ -104,22 +104,28 @@ def _up_to(seconds: int) -> tuple[int, ...]:
     return tuple(value for value in PERIODS if value <= seconds)
 
 
-_SCORES: Final = (
+_BOT_MANAGEMENT: Final = ("cf.bot_management.score", "cf.bot_management.ja*")
+_ENTERPRISE_FIELDS: Final = (
+    "http.request.body*",
     "cf.waf.score",
-    "cf.bot_management.score",
-    "cf.bot_management.ja",
-    "http.request.body",
+    "cf.waf.score.sqli",
+    "cf.waf.score.xss",
+    "cf.waf.score.rce",
     "cf.waf.credential_check.username_leaked",
     "cf.waf.credential_check.username_password_similar",
 )
-"""Prefixes of fields that Free and Pro do not have."""
 
 FREE: Final = Plan(
     name="free",
     custom_rules=5,
     custom_actions=_ACTIONS,
     regex=False,
-    closed_fields=(*_SCORES, "cf.waf.credential_check.username_and_password_leaked"),
+    closed_fields=(
+        *_BOT_MANAGEMENT,
+        *_ENTERPRISE_FIELDS,
+        "cf.waf.score.class",
+        "cf.waf.credential_check.username_and_password_leaked",
+    ),
     skippable_phases=("http_ratelimit", "http_request_firewall_managed"),
     rate_rules=1,
     rate_periods=(10,),
@@ -144,7 +150,7 @@ PRO: Final = Plan(
     custom_rules=20,
     custom_actions=_ACTIONS,
     regex=False,
-    closed_fields=_SCORES,
+    closed_fields=(*_BOT_MANAGEMENT, *_ENTERPRISE_FIELDS, "cf.waf.score.class"),
     skippable_phases=("http_ratelimit", "http_request_sbfm", "http_request_firewall_managed"),
     rate_rules=2,
     rate_periods=_up_to(60),
@@ -169,7 +175,7 @@ BUSINESS: Final = Plan(
     custom_rules=100,
     custom_actions=_ACTIONS,
     regex=True,
-    closed_fields=tuple(field for field in _SCORES if field != "cf.waf.score"),
+    closed_fields=(*_BOT_MANAGEMENT, *_ENTERPRISE_FIELDS),
     skippable_phases=PRO.skippable_phases,
     rate_rules=5,
     rate_periods=_up_to(600),
@@ -194,7 +200,7 @@ ENTERPRISE: Final = Plan(
     custom_rules=1000,
     custom_actions=_ACTIONS | {"log"},
     regex=True,
-    closed_fields=("cf.bot_management.score", "cf.bot_management.ja"),
+    closed_fields=_BOT_MANAGEMENT,
     skippable_phases=PRO.skippable_phases,
     rate_rules=100,
     rate_periods=_up_to(65535),
@@ -233,7 +239,7 @@ ROWS: Final[dict[str, tuple[str, str]]] = {
     "custom_actions": ("Actions of custom rules", "waf/custom-rules, availability"),
     "regex": ("Regular expressions (`matches`)", "waf/custom-rules, availability"),
     "closed_fields": (
-        "Fields that rules cannot use",
+        "Fields that rules cannot use (`*`: all that begin so)",
         "ruleset-engine/rules-language/fields/reference; Enterprise without Bot Management",
     ),
     "skippable_phases": ("Phases that a rule can skip", "waf/custom-rules/skip/options"),
