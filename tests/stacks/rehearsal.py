@@ -35,12 +35,12 @@ class Outcome:
 
 
 class Paper:
-    """A twin on paper that knows the accounts of all stacks."""
+    """A twin on paper that knows the accounts of all stacks; on `plan` where one is given."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, plan: str = "") -> None:
         self.home = home
         home.mkdir()
-        (home / "account.json").write_text(json.dumps(_account()))
+        (home / "account.json").write_text(json.dumps(_account(plan)))
         self._log = (home / "twin.out").open("w")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "twin", "serve", "--home", str(home), "--paper"],
@@ -63,7 +63,7 @@ class Paper:
         self._log.close()
 
 
-def _account() -> dict[str, Any]:
+def _account(plan: str) -> dict[str, Any]:
     zones = [stackfiles.read(stack).values["payments:zone"] for stack in STACKS]
     secrets = stackfiles.SECRETS
     return {
@@ -79,7 +79,7 @@ def _account() -> dict[str, Any]:
                 {
                     "id": zone["id"],
                     "name": zone["name"],
-                    "plan": zone["plan"],
+                    "plan": plan or zone["plan"],
                     "account_id": zone["account-id"],
                 }
                 for zone in zones

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -47,6 +48,12 @@ class StackConfig:
         else:
             place[last] = value
         return StackConfig(values=values, secrets=self.secrets)
+
+    def with_secrets(self, secrets: Mapping[str, str]) -> StackConfig:
+        """With further secrets."""
+        return StackConfig(
+            values={**self.values, **secrets}, secrets=(*self.secrets, *secrets.keys())
+        )
 
     def without_secrecy(self, key: str) -> StackConfig:
         """With one secret left as plain text."""

@@ -81,15 +81,11 @@ def test_a_preview_shows_what_the_plan_made_of_it_and_an_update_does_not(
 def test_logs_go_where_the_secret_says_and_only_on_a_plan_that_exports(folder: Path) -> None:
     config = stackfiles.read("prod").changed("payments:zone.plan", "enterprise")
     config = config.changed("payments:edge.log-export", True)
-    for key in ("destination", "ownership-challenge"):
-        config = config.changed(f"payments:log-export-{key}", f"a-secret-{key}")
-    config = StackConfig(
-        values=config.values,
-        secrets=(
-            *config.secrets,
-            "payments:log-export-destination",
-            "payments:log-export-ownership-challenge",
-        ),
+    config = config.with_secrets(
+        {
+            "payments:log-export-destination": "a-secret-destination",
+            "payments:log-export-ownership-challenge": "a-secret-challenge",
+        }
     )
     recorder = Recorder(stack="prod")
     recorder.configure(config.values, config.secrets)
