@@ -1,7 +1,8 @@
 """The `payments` command: what a container of this image can be told to do.
 
 Exit codes: 0 done, 1 the thing itself failed, 2 wrong arguments, 3 the environment cannot be used,
-4 the database login could do more than it may. Every failure is one sentence on standard error.
+4 the database login could do more than it may, 5 (`reconcile`) differences that somebody must look
+at. Every failure is one sentence on standard error.
 Modules are imported when their command runs: a probe must not load the whole service.
 """
 
@@ -13,6 +14,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from payments.reconcile.options import arguments as add_reconcile_options
+
+Command = Callable[[argparse.Namespace], int]
+
 EXIT_FAILED: Final = 1
 EXIT_SETTINGS: Final = 3
 EXIT_UNSAFE_ROLE: Final = 4
@@ -22,9 +27,9 @@ EXIT_INTERRUPTED: Final = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = _parser().parse_args(argv)
-    command: Callable[[], int] = arguments.command
+    command: Command = arguments.command
     try:
-        return command()
+        return command(arguments)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
 
@@ -34,7 +39,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="payments",
         description="The payment service. Settings come from the environment (PAYMENTS_*, or"
         " PAYMENTS_*_FILE with the name of a file that holds the value).",
-        epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 settings, 4 unsafe login.",
+        epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 settings, 4 unsafe login,"
+        " 5 (reconcile) differences that somebody must look at.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, run, text in (
@@ -53,17 +59,21 @@ def _parser() -> argparse.ArgumentParser:
         ("probe", _probe, "ask the process in this container whether it is well"),
     ):
         commands.add_parser(name, help=text, description=text).set_defaults(command=run)
+    text = "hold the gateways' own lists against our books, and repair what can be"
+    reconcile = commands.add_parser("reconcile", help=text, description=text)
+    add_reconcile_options(reconcile)
+    reconcile.set_defaults(command=_with_settings(_reconcile))
     return parser
 
 
-def _with_settings(run: Callable[[], int]) -> Callable[[], int]:
+def _with_settings(run: Command) -> Command:
     """Say what is wrong with the environment, one line per variable, instead of a traceback."""
 
-    def guarded() -> int:
+    def guarded(arguments: argparse.Namespace) -> int:
         from payments.settings import SettingsError
 
         try:
-            return run()
+            return run(arguments)
         except SettingsError as error:
             for problem in error.problems:
                 _say(problem)
@@ -76,7 +86,7 @@ def _say(sentence: str) -> None:
     sys.stderr.write(f"payments: {sentence}\n")
 
 
-def _api() -> int:
+def _api(_: argparse.Namespace) -> int:
     from payments import resources
     from payments.app import create_app
     from payments.db import UnsafeRoleError
@@ -96,7 +106,7 @@ def _api() -> int:
     return 0 if started else EXIT_FAILED
 
 
-def _worker() -> int:
+def _worker(_: argparse.Namespace) -> int:
     from payments.db import UnsafeRoleError
     from payments.ops import logs, metrics
     from payments.settings import ServiceSettings, load
@@ -114,7 +124,22 @@ def _worker() -> int:
     return 0
 
 
-def _migrate() -> int:
+def _reconcile(arguments: argparse.Namespace) -> int:
+    from payments.errors import ProblemError
+    from payments.ops import logs
+    from payments.reconcile.command import run
+    from payments.settings import ServiceSettings, load
+
+    settings = load(ServiceSettings)
+    logs.configure(level="ERROR", release=settings.release)  # the report says what was found
+    try:
+        return run(settings, arguments)
+    except ProblemError as error:
+        _say(str(error))
+        return EXIT_FAILED
+
+
+def _migrate(_: argparse.Namespace) -> int:
     from payments.schema.migrate import MigrationError, migrate
     from payments.settings import MigrateSettings, load
 
@@ -131,7 +156,7 @@ def _migrate() -> int:
     return 0
 
 
-def _prepare() -> int:
+def _prepare(_: argparse.Namespace) -> int:
     from payments.schema.prepare import PrepareError, prepare
     from payments.settings import PrepareSettings, load
 
@@ -147,7 +172,7 @@ def _prepare() -> int:
     return 0
 
 
-def _probe() -> int:
+def _probe(_: argparse.Namespace) -> int:
     from payments.probe import probe
 
     problem = probe(os.environ)

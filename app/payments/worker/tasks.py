@@ -7,6 +7,7 @@ clock find what no job points to any more (a job that failed, a worker that died
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -18,6 +19,8 @@ from payments.idempotency import store as idempotency
 from payments.inbox import service as inbox
 from payments.ledger import service as ledger
 from payments.orders import repair
+from payments.reconcile import command as reconciling
+from payments.reconcile import health
 from payments.refunds import repair as refund_repair
 from payments.resources import Resources
 from payments.worker import invariants
@@ -54,6 +57,24 @@ def build(connector: BaseConnector, resources: Resources) -> App:
     async def check_invariants(timestamp: int) -> None:
         async with resources.database.transaction() as session:
             await invariants.check(session)
+
+    @app.periodic(cron="* * * * *", periodic_id="failures")
+    @app.task(name="failures", queue=jobs.QUEUE, queueing_lock="failures")
+    async def watch_failures(timestamp: int) -> None:
+        async with resources.database.transaction() as session:
+            await health.watch(session)
+
+    @app.periodic(cron="0 2 * * *", periodic_id="reconcile")
+    @app.task(name="reconcile", queue=jobs.QUEUE, queueing_lock="reconcile")
+    async def reconcile_daily(timestamp: int) -> None:
+        since = datetime.fromtimestamp(timestamp, UTC) - reconciling.DEFAULT_PERIOD
+        await reconciling.every(resources, list(resources.gateways), since=since)
+
+    @app.periodic(cron="0 6 * * 1", periodic_id="week")
+    @app.task(name="week", queue=jobs.QUEUE, queueing_lock="week")
+    async def report_weekly(timestamp: int) -> None:
+        async with resources.database.transaction() as session:
+            await health.report_week(session)
 
     @app.periodic(cron="*/5 * * * *", periodic_id="expire")
     @app.task(name="expire", queue=jobs.QUEUE, queueing_lock="expire")

@@ -1,0 +1,1 @@
+"""Reconciliation: the gateways' own lists held against our books, daily and on demand."""

@@ -1,0 +1,161 @@
+"""How payments are going: the share that fails, gateway by gateway, and the week's report.
+
+An alert is a log line at level error under a fixed name and a gauge that is 1: whatever collects
+either can wake somebody. The threshold is the hardening checklist's: more than 5 % of an hour's
+payments, where there were enough to say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from prometheus_client import Gauge
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from payments.ops.logs import get_logger
+from payments.ops.metrics import REGISTRY
+from payments.orders.models import Order, Payment
+from payments.orders.status import TAKEN
+from payments.reconcile.models import Difference, Run
+
+log = get_logger(__name__)
+
+FAILURE_THRESHOLD: Final = 0.05
+FAILURE_WINDOW: Final = timedelta(hours=1)
+ENOUGH: Final = 20
+"""Payments in the window below which one unlucky customer would be an alert."""
+
+FAILED: Final = ("failed", "remote_failed")
+
+FAILURE_RATIO: Final = Gauge(
+    "payment_failure_ratio",
+    "Share of the last hour's ended payments that failed.",
+    ("gateway",),
+    registry=REGISTRY,
+)
+ALERTING: Final = Gauge(
+    "alert_active",
+    "1 while a condition that somebody must look at holds.",
+    ("alert",),
+    registry=REGISTRY,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What became of a gateway's payments in a period."""
+
+    gateway: str
+    taken: int
+    failed: int
+
+    @property
+    def ratio(self) -> float:
+        """The failed part of those that ended."""
+        ended = self.taken + self.failed
+        return self.failed / ended if ended else 0.0
+
+
+async def shares(session: AsyncSession, *, since: datetime) -> list[Share]:
+    """Return how each gateway's payments of a period ended."""
+    rows = await session.execute(
+        select(
+            Payment.gateway,
+            func.count().filter(Payment.status.in_(TAKEN)),
+            func.count().filter(Payment.status.in_(FAILED)),
+        )
+        .where(Payment.updated_at >= since)
+        .group_by(Payment.gateway)
+        .order_by(Payment.gateway)
+    )
+    return [Share(gateway=name, taken=taken, failed=failed) for name, taken, failed in rows]
+
+
+async def watch(session: AsyncSession) -> bool:
+    """Measure the failures of the last hour; True, and an alert, where there are too many."""
+    alarming = False
+    for share in await shares(session, since=datetime.now(UTC) - FAILURE_WINDOW):
+        FAILURE_RATIO.labels(share.gateway).set(share.ratio)
+        if share.taken + share.failed >= ENOUGH and share.ratio > FAILURE_THRESHOLD:
+            alarming = True
+            log.error(
+                "alert.payment_failures",
+                gateway=share.gateway,
+                failed=share.failed,
+                ended=share.taken + share.failed,
+                threshold=FAILURE_THRESHOLD,
+            )
+    ALERTING.labels("payment_failures").set(int(alarming))
+    return alarming
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Week:
+    """The week's report: what came, what failed, what did not agree."""
+
+    since: datetime
+    shares: list[Share]
+    volume: dict[str, int]
+    orders_failed: int
+    runs: int
+    runs_failed: int
+    differences: dict[str, int]
+
+
+async def week(session: AsyncSession, *, until: datetime | None = None) -> Week:
+    """Return the report of the seven days before `until` (now)."""
+    until = until or datetime.now(UTC)
+    since = until - timedelta(days=7)
+    volume = await session.execute(
+        select(Order.currency, func.sum(Order.amount))
+        .where(Order.paid_at >= since, Order.paid_at < until)
+        .group_by(Order.currency)
+    )
+    runs = (
+        await session.execute(
+            select(func.count(), func.count(Run.error)).where(
+                Run.started_at >= since, Run.started_at < until
+            )
+        )
+    ).one()
+    differences = await session.execute(
+        select(Difference.kind, func.count())
+        .join(Run, Run.id == Difference.run_id)
+        .where(Run.started_at >= since, Run.started_at < until, Difference.repaired.is_(False))
+        .group_by(Difference.kind)
+    )
+    failed = await session.scalar(
+        select(func.count()).where(
+            Order.status == "remote_failed", Order.created_at >= since, Order.created_at < until
+        )
+    )
+    return Week(
+        since=since,
+        shares=await shares(session, since=since),
+        volume={currency: int(amount) for currency, amount in volume},
+        orders_failed=failed or 0,
+        runs=runs[0],
+        runs_failed=runs[1],
+        differences={row[0]: row[1] for row in differences},
+    )
+
+
+async def report_week(session: AsyncSession) -> Week:
+    """Write the week's report to the log, where whatever collects logs can mail it."""
+    found = await week(session)
+    log.info(
+        "reconciliation.week",
+        since=found.since.isoformat(),
+        gateways={
+            share.gateway: f"{share.taken} taken, {share.failed} failed" for share in found.shares
+        },
+        volume=found.volume,
+        orders_failed=found.orders_failed,
+        runs=found.runs,
+        runs_failed=found.runs_failed,
+        differences=found.differences,
+    )
+    return found

@@ -1,0 +1,231 @@
+"""Reconciliation over a gateway's real list: lost events are repaired, the rest is reported."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from argparse import ArgumentParser
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from payments.gateways.protocol import GatewayUnknownError, ListedPayment
+from payments.money import Money
+from payments.ops.metrics import REGISTRY
+from payments.reconcile import health
+from payments.reconcile.options import arguments
+from payments.reconcile.service import Report, reconcile
+from payments.reconcile.show import show
+from payments.resources import Resources
+from tests.app.orders.helpers import books, order, scalar
+from tests.app.refunds.test_refunds import paid
+from tests.app.stripe_server import StripeServer
+
+COFFEE = Money(2490, "EUR")
+
+
+@dataclass
+class Listed:
+    """A gateway that lists what it is given; everything else is not asked of it here."""
+
+    payments: list[ListedPayment] = field(default_factory=list)
+    name: str = "stripe"
+    account: str = "default"
+    down: bool = False
+
+    async def list_payments(
+        self, since: datetime, until: datetime, *, most: int
+    ) -> AsyncIterator[ListedPayment]:
+        if self.down:
+            raise GatewayUnknownError("no answer")
+        for payment in self.payments[:most]:
+            yield payment
+
+
+def theirs(session: dict[str, Any], **changes: Any) -> ListedPayment:
+    values = {
+        "payment_ref": f"pi_{session['id']}",
+        "checkout_ref": None,
+        "payment_id": None,
+        "status": "paid",
+        "money": COFFEE,
+        "refunded": Money(0, "EUR"),
+        "fee": Money(61, "EUR"),
+        "created": datetime.now(UTC),
+    }
+    return ListedPayment(**(values | changes))
+
+
+async def run(resources: Resources, gateway: Listed, **options: Any) -> Report:
+    since = datetime.now(UTC) - timedelta(days=1)
+    return await reconcile(resources, gateway, since=since, **options)  # type: ignore[arg-type]
+
+
+def kinds(report: Report) -> list[tuple[str, bool]]:
+    return [(line.kind, line.repaired) for line in report.lines]
+
+
+async def test_what_agrees_is_no_difference_and_the_fee_is_booked_once(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    session = await paid(client, stripe_server)
+    gateway = Listed([theirs(session)])
+    first, second = await run(resources, gateway), await run(resources, gateway)
+    assert (first.listed, first.agreed, first.lines) == (1, 1, [])
+    assert (first.fees_booked, second.fees_booked) == (1, 0)
+    found = await books(resources)
+    assert found[("gateway_fees", "EUR")] == -61
+    assert found[("gateway_clearing", "EUR")] == -(2490 - 61), "what they will pay out"
+
+
+async def test_a_lost_event_is_repaired_through_the_inbox_and_once(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    await order(client)
+    (session,) = stripe_server.sessions.values()
+    payment_id = await scalar(resources, "SELECT id FROM payments.payments")
+    gateway = Listed([theirs(session, payment_id=payment_id)])
+    only_look = await run(resources, gateway, repair=False)
+    assert kinds(only_look) == [("unpaid_here", False)]
+    assert await scalar(resources, "SELECT status FROM payments.orders") == "pending"
+    assert kinds(await run(resources, gateway)) == [("unpaid_here", True)]
+    assert await scalar(resources, "SELECT status FROM payments.orders") == "paid"
+    assert kinds(await run(resources, gateway)) == []
+    await books(resources)
+
+
+async def test_refunds_made_elsewhere_are_booked(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    session = await paid(client, stripe_server)
+    gateway = Listed([theirs(session, refunded=Money(1000, "EUR"))])
+    assert kinds(await run(resources, gateway)) == [("refunded", True)]
+    assert await scalar(resources, "SELECT refunded FROM payments.payments") == 1000
+    assert kinds(await run(resources, gateway)) == []
+
+
+async def test_what_only_one_side_has_is_a_persons_to_look_at(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    await paid(client, stripe_server)
+    await _age_payments(resources)
+    report = await run(resources, Listed([theirs({"id": "foreign"})]))
+    assert sorted(kinds(report)) == [("unknown_here", False), ("unpaid_there", False)]
+    assert report.open == 2
+    value = REGISTRY.get_sample_value(
+        "reconciliation_differences", {"gateway": "stripe", "kind": "unpaid_there"}
+    )
+    assert value == 1
+    kept = "SELECT count(*) FROM payments.reconciliation_differences WHERE NOT repaired"
+    assert await scalar(resources, kept) == 2
+
+
+async def _age_payments(resources: Resources) -> None:
+    """Let what was paid lie an hour back."""
+    async with resources.database.transaction() as session:
+        await session.execute(
+            text("UPDATE payments.orders SET paid_at = paid_at - interval '1 hour'")
+        )
+
+
+async def test_a_cut_list_is_not_taken_for_a_whole_one(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    await paid(client, stripe_server)
+    await _age_payments(resources)
+    now = datetime.now(UTC)
+    many = [
+        theirs({"id": f"x{n}"}, created=now - timedelta(minutes=n), status="failed")
+        for n in range(5)
+    ]
+    report = await run(resources, Listed(many), limit=3)
+    assert not report.complete
+    assert report.listed == 3
+    assert report.lines == [], "ours is older than what was listed: nothing is known of it"
+
+
+async def test_a_gateway_that_does_not_answer_is_a_failed_run_and_changes_nothing(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    await paid(client, stripe_server)
+    report = await run(resources, Listed(down=True))
+    assert report.error == "the gateway does not answer: no answer"
+    assert await scalar(resources, "SELECT error FROM payments.reconciliation_runs") == report.error
+
+
+async def test_reports_read_as_a_table_as_csv_and_as_json(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    session = await paid(client, stripe_server)
+    report = await run(resources, Listed([theirs(session, money=Money(2400, "EUR"))]))
+    table = show([report], "table")
+    assert "1 payments listed, 0 agree, 1 differ (0 repaired), 1 fees booked" in table
+    assert "24.90 EUR, paid" in table
+    (row,) = csv.DictReader(io.StringIO(show([report], "csv")))
+    assert (row["kind"], row["theirs"], row["repaired"]) == ("amount", "24.00 EUR, paid", "no")
+    (found,) = json.loads(show([report], "json"))
+    assert found["lines"][0]["kind"] == "amount"
+
+
+@pytest.mark.parametrize(
+    "given", [["--since", "yesterday"], ["--limit", "0"], ["--limit", "many"], ["--format", "xml"]]
+)
+def test_wrong_options_are_refused_by_name(
+    given: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = ArgumentParser(prog="payments reconcile")
+    arguments(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(given)
+    assert given[0] in capsys.readouterr().err
+
+
+async def test_more_than_five_percent_failures_in_an_hour_are_an_alert(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    for number in range(20):
+        await order(client, key=f"o{number}")
+    async with resources.database.transaction() as session:
+        ids = (await session.scalars(text("SELECT id FROM payments.payments"))).all()
+        await session.execute(
+            text(
+                "UPDATE payments.payments SET status = 'paid', captured = amount WHERE id <> :first"
+            ),
+            {"first": ids[0]},
+        )
+        assert not await health.watch(session), "one of those still open has not failed"
+        await session.execute(
+            text("UPDATE payments.payments SET status = 'failed' WHERE id = :first"),
+            {"first": ids[0]},
+        )
+        assert not await health.watch(session), "1 of 20 is 5 %, which is not more"
+        found = await health.shares(session, since=datetime.now(UTC) - timedelta(hours=1))
+        assert [(s.taken, s.failed) for s in found] == [(19, 1)]
+    await order(client, key="o21")
+    async with resources.database.transaction() as session:
+        await session.execute(
+            text("UPDATE payments.payments SET status = 'failed' WHERE status = 'open'")
+        )
+        assert await health.watch(session)
+        assert REGISTRY.get_sample_value("alert_active", {"alert": "payment_failures"}) == 1
+
+
+async def test_the_weeks_report_counts_what_came_and_what_did_not_agree(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    session = await paid(client, stripe_server)
+    stripe_server.faults = ["refuse"]
+    await order(client, key="second")
+    await run(resources, Listed([theirs(session, money=Money(1, "EUR"))]))
+    await run(resources, Listed(down=True))
+    async with resources.database.transaction() as transaction:
+        found = await health.report_week(transaction)
+    assert found.volume == {"EUR": 2490}
+    assert (found.orders_failed, found.runs, found.runs_failed) == (1, 2, 1)
+    assert found.differences == {"amount": 1}
