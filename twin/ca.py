@@ -26,8 +26,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _AUTHORITY_DAYS = 3650
-_SERVER_DAYS = 397
-"""The longest life browsers accept in a server certificate (CA/Browser Forum ballot SC31)."""
+_SERVER_DAYS = 365
+"""Below what browsers accept (397, CA/Browser Forum ballot SC31) and what Mozilla's intermediate
+profile allows (366, ssl-config.mozilla.org/guidelines/5.7.json)."""
 _RENEW_BEFORE = timedelta(days=30)
 _BACKDATED = timedelta(hours=1)
 """Guests' clocks may run behind."""

@@ -62,6 +62,18 @@ class Exchange:
     fields: Any = None
     """The request as rules see it, made once (`twin.edge.fields.FieldSource.of`)."""
 
+    normalised_path: str = ""
+    """The path as rules see it; empty before it was normalised, and where that is switched off."""
+    forwarded: str = ""
+    """The path and query that the origin gets, where those are not the request's own."""
+    asks_with: str = ""
+    """The method that the origin gets, where the cache asks in another way than the visitor."""
+
+    @property
+    def to_origin(self) -> str:
+        """The path and query that the origin gets."""
+        return self.forwarded or self.target
+
     @property
     def target(self) -> str:
         """The request's path and query, byte for byte as they came."""

@@ -1,6 +1,7 @@
 """The front's sockets: TLS and plain HTTP on one port, told apart by the first byte.
 
-Both the loopback port and the unix socket that the relay of the twin's internet forwards to.
+Both the loopback port and the unix socket that the relay of the twin's internet forwards to. TLS
+begins with the context that the asked server name is served with.
 """
 
 from __future__ import annotations
@@ -16,15 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from twin import ports
+from twin.edge import hello, relayed
 from twin.edge.logs import note
 
 FIRST_BYTE_TIMEOUT = 30.0
 HANDSHAKE_TIMEOUT = 10.0
-_TLS_HANDSHAKE = 0x16
+_TLS_HANDSHAKE = b"\x16"
 """The first byte of a TLS record that starts a handshake (RFC 8446, section 5.1)."""
 _BACKLOG = 1024
+_HELLO_PAUSE = 0.002
+"""Seconds until a hello that has come in part is looked at again."""
 
 ProtocolFactory = Callable[[], asyncio.BaseProtocol]
+Contexts = Callable[[str], ssl.SSLContext]
+"""The context for a server name; empty where none was asked for."""
 
 
 class PortTaken(OSError):
@@ -34,7 +40,7 @@ class PortTaken(OSError):
 class Listener:
     """Accepts connections and hands each to the protocol it speaks."""
 
-    def __init__(self, tls: ssl.SSLContext, https: ProtocolFactory, plain: ProtocolFactory) -> None:
+    def __init__(self, tls: Contexts, https: ProtocolFactory, plain: ProtocolFactory) -> None:
         self._tls = tls
         self._https = https
         self._plain = plain
@@ -60,8 +66,8 @@ class Listener:
         return int(listening.getsockname()[1])
 
     def listen_unix(self, path: Path) -> None:
-        """Listen on a unix socket; a stale one is replaced."""
-        path.unlink(missing_ok=True)
+        """Listen on a unix socket for the relay, which says who each connection comes from."""
+        path.unlink(missing_ok=True)  # a stale one
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listening.bind(str(path))
         path.chmod(0o666)  # the relay's user; the folder around it is 0700
@@ -105,14 +111,17 @@ class Listener:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(FIRST_BYTE_TIMEOUT):
+                if connection.family == socket.AF_UNIX:
+                    connection = await relayed.accept(connection)
                 first = await _peek(connection)
+                name = await _asked_name(connection) if first[:1] == _TLS_HANDSHAKE else None
             if not first:
                 connection.close()
-            elif first[0] == _TLS_HANDSHAKE:
+            elif name is not None:
                 await loop.connect_accepted_socket(
                     self._https,
                     connection,
-                    ssl=self._tls,
+                    ssl=self._tls(name),
                     ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
                 )
             else:
@@ -123,6 +132,21 @@ class Listener:
         except asyncio.CancelledError:
             connection.close()
             raise
+
+
+async def _asked_name(connection: socket.socket) -> str:
+    """Return the server name that the client asks for; its hello stays where it is."""
+    seen = 0
+    while True:
+        data = connection.recv(hello.LONGEST, socket.MSG_PEEK)
+        try:
+            return hello.server_name(data)
+        except hello.Incomplete:
+            if len(data) >= hello.LONGEST:
+                return ""
+            # The socket counts as readable all the time, so that there is no event to wait for.
+            await asyncio.sleep(_HELLO_PAUSE if len(data) > seen else _HELLO_PAUSE * 10)
+            seen = len(data)
 
 
 async def _peek(connection: socket.socket) -> bytes:

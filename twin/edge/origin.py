@@ -76,7 +76,7 @@ class Origin:
 
     async def __call__(self, exchange: Exchange) -> Result:
         """Answer an exchange: by its origin, or by the edge's page when that fails."""
-        target = self._routes.target(exchange.host, exchange.path)
+        target = self._routes.target(exchange.host, exchange.to_origin.partition("?")[0])
         if isinstance(target, Answer):
             return Reply(status=target.status, headers=CIMultiDict())
         if isinstance(target, Unroutable):
@@ -95,13 +95,14 @@ class Origin:
         headers["Host"] = target.host_header or exchange.request.headers["Host"]
         # Not `https`: the connector does TLS, where the service speaks it.
         service = target.service
-        url = URL(f"http://{service.host}:{service.port}{exchange.target}", encoded=True)
+        url = URL(f"http://{service.host}:{service.port}{exchange.to_origin}", encoded=True)
         session = self._session(target)
         if is_websocket(exchange.request):
             response = await bridge(session, url, headers, exchange)
             return response if isinstance(response, Reply) else Upgraded(response=response)
+        method = exchange.asks_with or exchange.request.method
         answer = await session.request(
-            exchange.request.method, url, headers=headers, data=exchange.body, allow_redirects=False
+            method, url, headers=headers, data=exchange.body, allow_redirects=False
         )
         answered = CIMultiDict(answer.headers)
         drop_hop_by_hop(answered)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +19,7 @@ from aiohttp import web
 from twin.ca import CertificateAuthority
 from twin.clock import Clock
 from twin.edge import pages, stages
+from twin.edge.delivery.stages import Delivery
 from twin.edge.exchange import Exchange, Reply, Stage, pipeline
 from twin.edge.fields import FieldSource
 from twin.edge.firewall import Firewall
@@ -31,6 +30,7 @@ from twin.edge.logs import note
 from twin.edge.origin import ORIGIN_TIMEOUT, Origin
 from twin.edge.routes import Routes
 from twin.edge.site import Site
+from twin.edge.tls import Certificates, Terms
 from twin.edge.tunnel import NAMES as TUNNEL_NAMES
 from twin.edge.tunnel import Tunnels
 from twin.gateways.stripe import CHECKOUT_HOST, Stripe
@@ -80,26 +80,32 @@ class Edge:
         self._origin = Origin(self.routes, self.tunnels, origin_timeout)
         self.fields = FieldSource(store, self.clock)
         self.firewall = Firewall(store, self.journal, self.fields)
+        self.delivery = Delivery(store, self.clock, self.journal, self.fields, self.routes)
         self.waf = Engine(firewall) if firewall is not None else None
         # Outermost first: what is added to a reply by the first is added to every page of the
         # others.
         order: Sequence[Stage] = (
             stages.mark_reply,
-            stages.limit_body,
+            self.delivery.reply_headers,
+            self.delivery.settings,
             self.firewall.arrive,
+            self.delivery.normalise,
+            # From here on `exchange.headers` are what the origin will see.
+            stages.set_headers,
+            self.firewall.tell_country,
+            self.delivery.redirect,
             self.firewall.custom,
             self.firewall.settings,
             self.firewall.rate_limits,
             ManagedRules(waf_rules.Deployed(store), self.fields, self.journal, self.waf),
             self.firewall.bots,
-            stages.set_headers,
-            self.firewall.tell_country,
+            self.delivery.request_headers,
+            self.delivery.cache,
             self.firewall.rate_limits_to_origin,
         )
         self._pipeline = pipeline(order, self._origin)
         self._listener: Listener | None = None
         self._servers: list[web.Server] = []
-        self._contexts: dict[tuple[str, ...], ssl.SSLContext] = {}
         self.stripe = Stripe(store, account, self._authority.certificate_file)
         self._home = Home(store, self)
         self._sites: dict[str, Site | Api] = {
@@ -107,6 +113,9 @@ class Edge:
             CHECKOUT_HOST: self.stripe.checkout,
             TWIN_HOST: self._home.site,
         }
+        self._certificates = Certificates(
+            self._authority, self.routes, self._sites, TWIN_HOST, self.delivery.deployed.settings
+        )
 
     async def start(self) -> None:
         """Listen on the port and the two unix sockets, and deliver what waits."""
@@ -118,13 +127,13 @@ class Edge:
         }
         self._servers = [
             web.Server(self._handle, **options),
-            web.Server(self._redirect, **options),
+            web.Server(self._handle_plain, **options),
         ]
-        self._listener = Listener(self._front_context(), *self._servers)
+        self._listener = Listener(self._certificates.context, *self._servers)
         try:
             self.port = self._listener.listen_tcp(self.port)
             self._listener.listen_unix(self._run_dir / "edge.sock")
-            tunnel_names = self._context(TUNNEL_NAMES)
+            tunnel_names = self._certificates.for_names(TUNNEL_NAMES, Terms())
             await self.tunnels.start(self._run_dir / "tunnel.sock", tunnel_names)
             await self.stripe.start(self.port)
             if self.waf is not None:
@@ -148,55 +157,20 @@ class Edge:
             await self.waf.stop()
         await self.tunnels.stop()
 
-    # --- TLS ------------------------------------------------------------------------------------
-    def _front_context(self) -> ssl.SSLContext:
-        front = _server_context()
-        _load(front, *self._authority.server_certificate((TWIN_HOST,)))
-
-        def choose(
-            connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext
-        ) -> int | None:
-            names = self._certificate_names(name) if name else (TWIN_HOST,)
-            if names is None:
-                return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
-            connection.context = self._context(names)
-            return None
-
-        front.sni_callback = choose
-        return front
-
-    def _certificate_names(self, name: str) -> tuple[str, ...] | None:
-        """Return the names of the certificate for a host: a zone's covers one level below it."""
-        host = name.lower().rstrip(".")
-        if host in self._sites:
-            return (host,)
-        zone = self.routes.zone(host)
-        if zone is None or host.removesuffix(zone.name).count(".") > 1:
-            return None
-        return (zone.name, f"*.{zone.name}")
-
-    def _context(self, names: tuple[str, ...]) -> ssl.SSLContext:
-        if names not in self._contexts:
-            self._contexts[names] = _server_context()
-            _load(self._contexts[names], *self._authority.server_certificate(names))
-        return self._contexts[names]
-
     # --- HTTP -----------------------------------------------------------------------------------
-    async def _redirect(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Send plain HTTP to HTTPS, as `Always Use HTTPS` does, with the method kept."""
-        host = _host(request)
-        if not self._serves(host) or not request.raw_path.startswith("/"):
-            return await _send(request, pages.error(1001, host=host, ray=new_ray()))
+    async def _handle_plain(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Serve a zone's host, by its settings; send the twin's own names to HTTPS."""
+        if self.routes.zone(_host(request)) is not None:
+            return await self._handle(request, "http")
+        if _host(request) not in self._sites or not request.raw_path.startswith("/"):
+            return await _send(request, pages.error(1001, host=_host(request), ray=new_ray()))
         location = f"https://{request.headers['Host'].strip()}{request.raw_path}"
         return web.Response(status=308, headers={"Location": location})
 
-    def _serves(self, host: str) -> bool:
-        return host in self._sites or self.routes.zone(host) is not None
-
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _handle(self, request: web.BaseRequest, scheme: str = "https") -> web.StreamResponse:
         started = time.perf_counter()
         host, ray = _host(request), new_ray()
-        response = await self._answer(request, host, ray)
+        response = await self._answer(request, scheme, host, ray)
         note(
             logging.DEBUG,
             "request",
@@ -209,7 +183,9 @@ class Edge:
         )
         return response
 
-    async def _answer(self, request: web.BaseRequest, host: str, ray: str) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.BaseRequest, scheme: str, host: str, ray: str
+    ) -> web.StreamResponse:
         if not request.raw_path.startswith("/"):
             return await _send(request, pages.error(400, host=host, ray=ray))
         site = self._sites.get(host)
@@ -227,7 +203,7 @@ class Edge:
             zone=zone,
             host=host,
             visitor=request.remote or "127.0.0.1",
-            scheme="https",
+            scheme=scheme,
             ray=ray,
             body=request.content.iter_any() if request.body_exists else None,
         )
@@ -263,19 +239,3 @@ async def _send(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
     finally:
         if reply.finish is not None:
             reply.finish()
-
-
-def _server_context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-def _load(context: ssl.SSLContext, certificate: str, key: str) -> None:
-    """Load a certificate and key given as text; the library reads files only."""
-    with tempfile.TemporaryDirectory() as folder:
-        chain = Path(folder) / "chain.pem"
-        chain.touch(mode=0o600)
-        chain.write_text(certificate + key)
-        context.load_cert_chain(chain)

@@ -25,14 +25,14 @@ async def mark_reply(exchange: Exchange, following: Next) -> Result:
         result.headers["Server"] = "cloudflare"
         result.headers["CF-RAY"] = exchange.ray
         result.headers.setdefault("Date", formatdate(usegmt=True))
-        # Nothing is cached yet: DYNAMIC is what the real edge says of what it does not cache.
-        result.headers["CF-Cache-Status"] = "DYNAMIC"
     return result
 
 
-async def limit_body(exchange: Exchange, following: Next) -> Result:
-    """Refuse a body above the plan's limit, announced or not, with 413."""
+async def limit_body(exchange: Exchange, following: Next, megabytes: int | None = None) -> Result:
+    """Refuse a body above the plan's limit, announced or not, with 413; `max_upload` lowers it."""
     limit = BODY_LIMITS[exchange.zone.plan]
+    if megabytes:
+        limit = min(limit, int(megabytes) * MIB)
     announced = exchange.request.content_length
     if announced is not None and announced > limit:
         return pages.error(413, host=exchange.host, ray=exchange.ray)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import ipaddress
 import json
 import os
 import socket
@@ -56,6 +57,14 @@ def deploy(store: Store, ingresses: list[dict[str, Any]]) -> None:
 def token(secret: str = SECRET, tunnel: str = TUNNEL_ID) -> str:
     fields = {"a": "b" * 32, "t": tunnel, "s": secret}
     return base64.b64encode(json.dumps(fields).encode()).decode()
+
+
+def proxy_header(visitor: str) -> bytes:
+    """What HAProxy sends before a visitor's own bytes (PROXY protocol, version 2)."""
+    address = ipaddress.ip_address(visitor)
+    kind = 0x11 if address.version == 4 else 0x21
+    addresses = address.packed * 2 + (40_000).to_bytes(2) + (443).to_bytes(2)
+    return b"\r\n\r\n\0\r\nQUIT\n" + bytes([0x21, kind]) + len(addresses).to_bytes(2) + addresses
 
 
 class Loopback(AbstractResolver):
@@ -151,6 +160,15 @@ class Site:
         answer = await (reader.read() if whole else reader.readline())
         writer.close()
         return answer
+
+    async def relayed(self, visitor: str) -> socket.socket:
+        """Connect as the pop does for a visitor of the twin's internet; returns the socket."""
+        loop = asyncio.get_running_loop()
+        connection = socket.socket(socket.AF_UNIX)
+        connection.setblocking(False)
+        await loop.sock_connect(connection, str(self.run_dir / "edge.sock"))
+        await loop.sock_sendall(connection, proxy_header(visitor))
+        return connection
 
     async def connector(
         self, text: str | None = None, *, ready: bool = True, n: int = 2

@@ -70,10 +70,10 @@ def test_old_tls_is_refused(tmp_path: Path) -> None:
     run(scenario())
 
 
-def test_plain_http_on_the_port_leads_to_https_with_path_and_method_kept(tmp_path: Path) -> None:
+def test_the_twins_own_names_lead_to_https_with_path_and_method_kept(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running(tmp_path) as site:
-            url = f"http://{SITE}:{site.edge.port}/pay?x=%2F"
+            url = f"http://twin.localhost:{site.edge.port}/pay?x=%2F"
             exact = URL(url, encoded=True)
             async with site.client.post(exact, data=b"1", allow_redirects=False) as answer:
                 assert answer.status == 308
@@ -127,8 +127,9 @@ def test_the_relays_socket_serves_the_same(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running(tmp_path) as site:
             context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
-            reader, writer = await asyncio.open_unix_connection(
-                str(site.run_dir / "edge.sock"), ssl=context, server_hostname="api.stripe.test"
+            relay = await site.relayed("203.0.113.8")
+            reader, writer = await asyncio.open_connection(
+                sock=relay, ssl=context, server_hostname="api.stripe.test"
             )
             writer.write(b"GET /v1/balance HTTP/1.1\r\nHost: api.stripe.test\r\n\r\n")
             assert (await reader.readline()).startswith(b"HTTP/1.1 401")

@@ -1,0 +1,1 @@
+"""How the edge delivers: zone settings, normalised paths, redirects, header transforms, cache."""
