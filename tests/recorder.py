@@ -80,7 +80,7 @@ class _Mocks(mocks.Mocks):
 
     def call(self, args: mocks.MockCallArgs) -> Any:
         self._record.calls.append(args)
-        answers = {
+        answers: dict[str, dict[str, Any]] = {
             "digitalocean:index/getDatabaseCa:getDatabaseCa": {"certificate": PEM},
             "cloudflare:index/getZeroTrustTunnelCloudflaredToken:"
             "getZeroTrustTunnelCloudflaredToken": {"token": "eyJ0dW5uZWwtdG9rZW4i"},
