@@ -25,8 +25,8 @@ def handlers(paper_context: Context) -> Handlers:
 
 
 def _token_function() -> Function:
-    [function] = cloudflare.package().functions
-    return function
+    token = cloudflare.GetTunnelToken.token
+    return next(it for it in cloudflare.package().functions if it.token == token)
 
 
 def test_a_wrong_or_missing_token_is_refused(paper_context: Context) -> None:

@@ -1,4 +1,4 @@
-"""The double of the Cloudflare provider: DNS and tunnels, as strict as the real API."""
+"""The double of the Cloudflare provider, as strict as the real API."""
 
 from __future__ import annotations
 
@@ -22,16 +22,32 @@ from twin.clouds.cloudflare.access_policy import (
 from twin.clouds.cloudflare.access_token import ZeroTrustAccessServiceToken
 from twin.clouds.cloudflare.account import authorize
 from twin.clouds.cloudflare.dns import DnsRecord
+from twin.clouds.cloudflare.hostname_pulls import (
+    AuthenticatedOriginPulls,
+    AuthenticatedOriginPullsHostnameCertificate,
+)
+from twin.clouds.cloudflare.lists import List
+from twin.clouds.cloudflare.notifications import NotificationPolicy, NotificationPolicyWebhooks
 from twin.clouds.cloudflare.origin_tls import (
     AuthenticatedOriginPullsCertificate,
     AuthenticatedOriginPullsSettings,
     GetIpRanges,
     OriginCaCertificate,
 )
+from twin.clouds.cloudflare.rulesets.ruleset import Ruleset
+from twin.clouds.cloudflare.settings import ZoneSetting
 from twin.clouds.cloudflare.tunnel import (
     GetTunnelToken,
     ZeroTrustTunnelCloudflared,
     ZeroTrustTunnelCloudflaredConfig,
+)
+from twin.clouds.cloudflare.watching import Healthcheck, LogpushJob
+from twin.clouds.cloudflare.zone_features import (
+    BotManagement,
+    LeakedCredentialCheck,
+    ManagedTransforms,
+    UrlNormalizationSettings,
+    ZoneDnssec,
 )
 from twin.protocol.resource import Context, Failure, Package, Props
 
@@ -75,6 +91,20 @@ def package() -> Package:
             OriginCaCertificate(),
             AuthenticatedOriginPullsCertificate(),
             AuthenticatedOriginPullsSettings(),
+            AuthenticatedOriginPullsHostnameCertificate(),
+            AuthenticatedOriginPulls(),
+            Ruleset(),
+            List(),
+            ZoneSetting(),
+            ZoneDnssec(),
+            BotManagement(),
+            ManagedTransforms(),
+            UrlNormalizationSettings(),
+            LeakedCredentialCheck(),
+            NotificationPolicy(),
+            NotificationPolicyWebhooks(),
+            LogpushJob(),
+            Healthcheck(),
         ],
         functions=[GetTunnelToken(), GetIpRanges()],
     )

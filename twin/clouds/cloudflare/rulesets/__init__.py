@@ -1,0 +1,1 @@
+"""Rulesets: the rules of a zone, by phase."""
