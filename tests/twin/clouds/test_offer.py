@@ -6,11 +6,13 @@ import ast
 import importlib.util
 import re
 from collections.abc import Iterable
+from keyword import iskeyword
 from pathlib import Path
 
 import pytest
 
 from stacks import limits
+from twin.clouds import cloudflare
 from twin.clouds.digitalocean.catalog import catalog
 from twin.clouds.digitalocean.cluster import MAX_NODES
 from twin.protocol import schema
@@ -63,7 +65,8 @@ def _sdk_fields(package: str) -> dict[str, set[str]]:
 
 
 def _snake(names: Iterable[str]) -> set[str]:
-    return {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() for name in names}
+    made = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() for name in names}
+    return {f"{name}_" if iskeyword(name) else name for name in made}
 
 
 @pytest.mark.parametrize("package", ["digitalocean", "cloudflare", "tls"])
@@ -86,3 +89,10 @@ def test_the_tables_know_exactly_the_inputs_of_the_installed_sdk(package: str) -
             assert _snake(properties) == fields[kind.name], f"{kind.name}: renew the table"
             waiting += [prop.type for prop in properties.values()]
     assert seen, "nested types must have been compared"
+
+
+def test_every_type_in_cloudflares_table_has_its_double() -> None:
+    package = cloudflare.package()
+    table = schema.load("cloudflare")
+    assert {resource.token for resource in package.resources} == set(table.resources)
+    assert {function.token for function in package.functions} == set(table.functions)

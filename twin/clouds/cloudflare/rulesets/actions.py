@@ -24,7 +24,7 @@ Parameters = Mapping[str, Any]
 _CACHE: Final = (
     "cache edgeTtl browserTtl cacheKey serveStale respectStrongEtags originErrorPagePassthru "
     "originCacheControl readTimeout additionalCacheablePorts cacheReserve stripEtags "
-    "stripLastModified stripSetCookie"
+    "stripLastModified stripSetCookie vary originRangeRequests"
 )
 _CONFIG: Final = (
     "automaticHttpsRewrites autominify bic contentConverter disableApps disableRum disableZaraz "
