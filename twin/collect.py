@@ -35,6 +35,7 @@ _LAST: Final = (
     "digitalocean:index/spacesBucket:SpacesBucket",
     "digitalocean:index/spacesKey:SpacesKey",
     "digitalocean:index/firewall:Firewall",
+    "digitalocean:index/loadBalancer:LoadBalancer",
     "digitalocean:index/reservedIp:ReservedIp",
     "digitalocean:index/droplet:Droplet",
     "digitalocean:index/sshKey:SshKey",

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 from twin.store import Store
 from twin.world import (
+    BalancerAddresses,
+    BalancerSpec,
     DatabaseEndpoint,
     DatabaseSpec,
     DropletAddresses,
@@ -98,7 +100,7 @@ class PaperWorld:
 
     def delete_vpc(self, vpc_id: str) -> None:
         """Forget it; not while members remain."""
-        for kind in ("droplet", "database"):
+        for kind in ("droplet", "balancer", "database"):
             members = [m["name"] for m in self._all(kind).values() if m["vpc_id"] == vpc_id]
             if members:
                 raise WorldError(f"the VPC still has members: {', '.join(sorted(members))}")
@@ -176,6 +178,29 @@ class PaperWorld:
     def delete_firewall(self, firewall_id: str) -> None:
         """Forget it."""
         self._store.drop("paper.firewall", firewall_id)
+
+    # --- load balancers -------------------------------------------------------------------------
+    def set_load_balancer(self, spec: BalancerSpec) -> BalancerAddresses:
+        """Addresses that nobody else has."""
+        with self._lock:
+            known = self.load_balancer(spec.id)
+            if known is None:
+                known = BalancerAddresses(
+                    public_ipv4=self._public_address(),
+                    private_ipv4=self._private_address(spec.vpc_id),
+                )
+            kept = {"name": spec.name, "vpc_id": spec.vpc_id, "addresses": asdict(known)}
+            self._store.save("paper.balancer", spec.id, kept)
+            return known
+
+    def load_balancer(self, balancer_id: str) -> BalancerAddresses | None:
+        """Its addresses."""
+        known = self._store.load("paper.balancer", balancer_id)
+        return BalancerAddresses(**known["addresses"]) if known else None
+
+    def delete_load_balancer(self, balancer_id: str) -> None:
+        """Forget it."""
+        self._store.drop("paper.balancer", balancer_id)
 
     # --- managed databases ----------------------------------------------------------------------
     def create_database(self, spec: DatabaseSpec) -> DatabaseEndpoint:
@@ -277,8 +302,11 @@ class PaperWorld:
             cluster[part] = change(cluster[part])
             self._store.save("paper.database", cluster_id, cluster)
 
+    def _machines(self) -> list[dict[str, Any]]:
+        return [*self._all("droplet").values(), *self._all("balancer").values()]
+
     def _public_address(self) -> str:
-        used = {d["addresses"]["public_ipv4"] for d in self._all("droplet").values()}
+        used = {d["addresses"]["public_ipv4"] for d in self._machines()}
         used |= set(self._all("reserved-ip"))
         return _free((ipaddress.ip_network(cidr) for cidr in _PUBLIC), used)
 
@@ -286,7 +314,7 @@ class PaperWorld:
         vpc = self._store.load("paper.vpc", vpc_id)
         # Without a VPC of its own a droplet joins the region's default one.
         network = ipaddress.ip_network(vpc["cidr"] if vpc else "10.110.0.0/20")
-        used = {d["addresses"]["private_ipv4"] for d in self._all("droplet").values()}
+        used = {d["addresses"]["private_ipv4"] for d in self._machines()}
         return _free([network], used)
 
 

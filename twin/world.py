@@ -55,6 +55,46 @@ class FirewallRule:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HealthCheck:
+    """How a load balancer asks a droplet: seconds, and how many answers in a row count."""
+
+    protocol: Literal["http", "tcp"]
+    port: int
+    path: str
+    interval: int
+    timeout: int
+    healthy: int
+    unhealthy: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BalancerSpec:
+    """A load balancer that passes connections on; `ports` are pairs of its own and the droplets'.
+
+    `allow` and `deny` are addresses or CIDRs; an empty `allow` admits everyone.
+    """
+
+    id: str
+    name: str
+    vpc_id: str
+    ports: Sequence[tuple[int, int]]
+    health: HealthCheck
+    proxy_protocol: bool
+    allow: Sequence[str]
+    deny: Sequence[str]
+    tags: Sequence[str]
+    droplet_ids: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BalancerAddresses:
+    """Where a load balancer answers, and the address inside the VPC that droplets see."""
+
+    public_ipv4: str
+    private_ipv4: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class DatabaseSpec:
     """A managed database cluster; `id` is a UUID, `name` the cluster's name."""
 
@@ -172,6 +212,16 @@ class World(Protocol):
 
     def delete_firewall(self, firewall_id: str) -> None:
         """Stop enforcing it."""
+
+    # --- load balancers -------------------------------------------------------------------------
+    def set_load_balancer(self, spec: BalancerSpec) -> BalancerAddresses:
+        """Start or change one; it follows its droplets by their tags."""
+
+    def load_balancer(self, balancer_id: str) -> BalancerAddresses | None:
+        """Its addresses, or None when it is gone."""
+
+    def delete_load_balancer(self, balancer_id: str) -> None:
+        """Remove it."""
 
     # --- managed databases ----------------------------------------------------------------------
     def create_database(self, spec: DatabaseSpec) -> DatabaseEndpoint:

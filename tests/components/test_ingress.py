@@ -96,7 +96,9 @@ def test_droplets_admit_the_load_balancer_by_its_id_and_nothing_else(balanced: R
         assert "sourceAddresses" not in rule
     ports = {rule["portRange"] for rule in firewall["inboundRules"]}
     health = balanced.one("digitalocean:index/loadBalancer:LoadBalancer").inputs["healthcheck"]
-    assert ports == {"443", str(health["port"])}, "a check that is shut out finds every droplet ill"
+    assert ports == {"443", str(int(health["port"]))}, (
+        "a check that is shut out finds every droplet ill"
+    )
 
 
 # --- edge and origin ------------------------------------------------------------------------------

@@ -44,16 +44,10 @@ _CURVES: Final[dict[str, type[ec.EllipticCurve]]] = {
 }
 _DEFAULT_CURVE: Final = "P224"
 _DEFAULT_BITS: Final = 2048
-_KEY_USES: Final = (
-    "digital_signature",
-    "content_commitment",
-    "key_encipherment",
-    "data_encipherment",
-    "key_agreement",
-    "cert_signing",
-    "crl_signing",
-    "encipher_only",
-    "decipher_only",
+_RFC3339: Final = "%Y-%m-%dT%H:%M:%SZ"
+_KEY_USES: Final = tuple(
+    "digital_signature content_commitment key_encipherment data_encipherment key_agreement "
+    "cert_signing crl_signing encipher_only decipher_only".split()
 )
 _EXTENDED_USES: Final = {
     "any_extended": ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
@@ -103,7 +97,7 @@ class _Made(Resource):
 
     def update(self, ctx: Context, id: str, outputs: Props, news: Props) -> Props:
         """Only `earlyRenewalHours` changes in place."""
-        return {**outputs, **{n: v for n, v in news.items() if n in ("earlyRenewalHours",)}}
+        return {**outputs, "earlyRenewalHours": news.get("earlyRenewalHours")}
 
     def delete(self, ctx: Context, id: str, outputs: Props) -> None:
         """Nothing to remove."""
@@ -144,7 +138,7 @@ class CertRequest(_Made):
         builder = x509.CertificateSigningRequestBuilder().subject_name(_name(inputs))
         if names := _names(inputs):
             builder = builder.add_extension(names, critical=False)
-        pem = _text(builder.sign(key, _digest(key)).public_bytes(serialization.Encoding.PEM))
+        pem = builder.sign(key, _digest(key)).public_bytes(serialization.Encoding.PEM).decode()
         digest = hashlib.sha1(pem.encode(), usedforsecurity=False).hexdigest()
         return Created(
             id=digest,
@@ -162,7 +156,11 @@ class _Certificate(_Made):
             hours = known(inputs, name)
             if hours is not None and hours < 0:
                 yield Failure(name, f"must be at least 0, not {hours}")
-        if known(inputs, "isCaCertificate") and _is_self_signed(self) and _nameless(inputs):
+        if (
+            known(inputs, "isCaCertificate")
+            and self.token == SelfSignedCert.token
+            and _nameless(inputs)
+        ):
             yield Failure("subject", "must hold a name for a certificate authority (RFC 5280)")
 
     def diff(self, ctx: Context, olds: Props, news: Props, changed: set[str]) -> Change:
@@ -216,10 +214,10 @@ class _Certificate(_Made):
         made = builder.sign(key, _digest(key)).public_bytes(serialization.Encoding.PEM)
         outputs = {
             **inputs,
-            "certPem": _text(made),
+            "certPem": made.decode(),
             "readyForRenewal": False,
-            "validityStartTime": _rfc3339(starts),
-            "validityEndTime": _rfc3339(ends),
+            "validityStartTime": starts.strftime(_RFC3339),
+            "validityEndTime": ends.strftime(_RFC3339),
         }
         return Created(id=str(serial), outputs=outputs)
 
@@ -290,7 +288,8 @@ def _draw(inputs: Props) -> Key:
 def _private_pem(key: Key, form: serialization.PrivateFormat) -> str:
     if isinstance(key, ed25519.Ed25519PrivateKey):
         form = serialization.PrivateFormat.PKCS8  # it has no older form
-    return _text(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
+    pem = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    return pem.decode()
 
 
 def _openssh(key: Key) -> Props:
@@ -319,9 +318,7 @@ def _load_key(pem: str, name: str) -> Key:
         key = serialization.load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise ApiError(400, f"{name}: Failed to parse private key PEM") from None
-    if not isinstance(key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)):
-        if isinstance(key, ed25519.Ed25519PrivateKey):
-            return key
+    if not isinstance(key, Key):
         raise ApiError(400, f"{name}: the key is neither RSA, ECDSA nor ED25519")
     return key
 
@@ -350,10 +347,6 @@ def _name(inputs: Props) -> x509.Name:
 def _nameless(inputs: Props) -> bool:
     subject = known(inputs, "subject")
     return unset(inputs, "subject") or (isinstance(subject, dict) and not any(subject.values()))
-
-
-def _is_self_signed(resource: Resource) -> bool:
-    return resource.token == SelfSignedCert.token
 
 
 def _names(inputs: Props) -> x509.SubjectAlternativeName | None:
@@ -403,11 +396,3 @@ def _with_uses(builder: x509.CertificateBuilder, uses: list[str]) -> x509.Certif
 def _is_due(outputs: Props, early_hours: int) -> bool:
     ends = datetime.fromisoformat(outputs["validityEndTime"])
     return now() >= ends - timedelta(hours=early_hours)
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _text(pem: bytes) -> str:
-    return pem.decode()

@@ -16,6 +16,10 @@ from twin.world import WorldError
 
 _DOCUMENTATION = ("203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24")
 """RFC 5737: nobody's in the world at large, so that the twin's internet hides nothing real."""
+EDGE_ADDRESS = "162.158.0.10"
+"""Where the edge connects to origins from: in one of Cloudflare's published ranges, and nowhere but
+inside the network namespaces of the point of presence and of the machines that know the way to it.
+"""
 _PACKAGE_SERVERS = ("deb.debian.org", "pypi.org", "files.pythonhosted.org")
 _RESOLVE_SECONDS = 2.0
 _SLOT_PREFIX = 26

@@ -18,6 +18,7 @@ from typing import Any
 from docker.types import Mount
 
 from twin.ca import CertificateAuthority
+from twin.machines.addresses import EDGE_ADDRESS
 from twin.machines.engine import Engine, File, Machine, translated
 from twin.machines.images import image
 from twin.machines.nesting import OUTER_SOCKET, NestedEngine, machine_options
@@ -193,6 +194,14 @@ class Droplets:
                 found += [kept["public"], kept["private"], *self._reserved(droplet_id)]
         return found
 
+    def private_addresses(self, tags: Sequence[str], droplet_ids: Sequence[str]) -> dict[str, str]:
+        """Private addresses by id, of the droplets that are named or carry one of the tags."""
+        return {
+            droplet_id: str(kept["private"])
+            for droplet_id, kept in self._store.items("machines.droplet").items()
+            if droplet_id in droplet_ids or _tagged(kept, tags)
+        }
+
     # --- reserved addresses ---------------------------------------------------------------------
     def assign(self, address: str, droplet_id: str | None) -> None:
         """See `World.assign_reserved_ip`."""
@@ -259,6 +268,10 @@ class Droplets:
         return [
             File(path="/opt/twin/firewall.nft", content=cloud_firewall(firewalls, INTERFACES)),
             File(path="/opt/twin/reserved", content=reserved),
+            File(
+                path="/opt/twin/routes",
+                content=f"{EDGE_ADDRESS} {self._networks.internet.pop}\n",
+            ),
         ]
 
     def _apply(self, droplet_id: str) -> None:

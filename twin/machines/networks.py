@@ -19,6 +19,7 @@ from docker.types import IPAMConfig, IPAMPool, Mount
 
 from twin.ca import CertificateAuthority
 from twin.machines.addresses import (
+    EDGE_ADDRESS,
     Internet,
     PrivateNetwork,
     choose_slot,
@@ -42,6 +43,8 @@ _POP_NAMES = (
     "region2.v2.argotunnel.com",
 )
 _SERVICE_MEMORY = "256m"
+_KINDS = ("droplet", "balancer", "database")
+"""Whose records hold addresses."""
 
 
 class Networks:
@@ -92,7 +95,7 @@ class Networks:
 
     def _inhabited(self) -> bool:
         """Whether records hold addresses of the slot: it must not move under them then."""
-        return any(self._store.items(f"machines.{kind}") for kind in ("droplet", "database"))
+        return any(self._store.items(f"machines.{kind}") for kind in _KINDS)
 
     # --- VPCs -----------------------------------------------------------------------------------
     def create_vpc(self, vpc_id: str, name: str, cidr: str) -> None:
@@ -221,7 +224,15 @@ class Networks:
     def _start_pop(self) -> None:
         self._run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         mount = Mount("/twin/run", str(self._run_dir), type="bind")
-        container = self._service("pop", "pop", self.internet.pop, [], mounts=[mount])
+        container = self._service(
+            "pop",
+            "pop",
+            self.internet.pop,
+            [],
+            mounts=[mount],
+            cap_add=["NET_ADMIN"],
+            environment={"EDGE_ADDRESS": EDGE_ADDRESS},
+        )
         inside = self._engine.run(container, ["stat", "-c", "%d:%i", "/twin/run"]).strip()
         stat = self._run_dir.stat()
         if inside != f"{stat.st_dev}:{stat.st_ino}":

@@ -11,6 +11,7 @@ from docker.errors import NotFound
 
 from twin.ca import CertificateAuthority
 from twin.machines import hostkeys
+from twin.machines.balancers import Balancers
 from twin.machines.databases import Databases
 from twin.machines.droplets import DropletEngine, Droplets
 from twin.machines.engine import Engine, translated
@@ -21,6 +22,8 @@ from twin.machines.spaces import Spaces
 from twin.machines.status import describe
 from twin.store import Store
 from twin.world import (
+    BalancerAddresses,
+    BalancerSpec,
     DatabaseEndpoint,
     DatabaseSpec,
     DropletAddresses,
@@ -59,6 +62,9 @@ class DockerWorld:
         self._networks = Networks(self._engine, store, self.ca, run_dir)
         self._nesting = NestedEngine(self._engine, store)
         self._droplets = Droplets(self._engine, store, self.ca, self._networks, self._nesting)
+        self._balancers = Balancers(
+            self._engine, store, self._networks, self._droplets.private_addresses
+        )
         self._databases = Databases(self._engine, store, self.ca, self._networks, self._droplets)
         self._spaces = Spaces(home / "spaces", store)
 
@@ -70,6 +76,7 @@ class DockerWorld:
         self._networks.ensure_vpcs()
         self._databases.start_all()
         self._droplets.start_all()
+        self._balancers.start_all()
         self._spaces.start()
 
     def stop(self) -> None:
@@ -178,7 +185,7 @@ class DockerWorld:
     def create_droplet(self, spec: DropletSpec) -> DropletAddresses:
         """See `World`."""
         addresses = self._droplets.create(spec)
-        self._databases.follow_droplets()
+        self._follow_droplets()
         return addresses
 
     def droplet(self, droplet_id: str) -> DropletAddresses | None:
@@ -193,14 +200,14 @@ class DockerWorld:
         """See `World`."""
         addresses = self._droplets.get(droplet_id)
         self._droplets.delete(droplet_id)
-        self._databases.follow_droplets()
+        self._follow_droplets()
         if addresses:
             hostkeys.forget(self.home, addresses.public_ipv4, addresses.private_ipv4)
 
     def tag_droplet(self, droplet_id: str, tags: Sequence[str]) -> None:
         """See `World`."""
         self._droplets.tag(droplet_id, tags)
-        self._databases.follow_droplets()
+        self._follow_droplets()
 
     def allocate_reserved_ip(self) -> str:
         """See `World`."""
@@ -230,6 +237,23 @@ class DockerWorld:
     def delete_firewall(self, firewall_id: str) -> None:
         """See `World`."""
         self._droplets.delete_firewall(firewall_id)
+
+    def _follow_droplets(self) -> None:
+        self._databases.follow_droplets()
+        self._balancers.follow_droplets()
+
+    # --- World: load balancers ------------------------------------------------------------------
+    def set_load_balancer(self, spec: BalancerSpec) -> BalancerAddresses:
+        """See `World`."""
+        return self._balancers.set(spec)
+
+    def load_balancer(self, balancer_id: str) -> BalancerAddresses | None:
+        """See `World`."""
+        return self._balancers.get(balancer_id)
+
+    def delete_load_balancer(self, balancer_id: str) -> None:
+        """See `World`."""
+        self._balancers.delete(balancer_id)
 
     # --- World: managed databases ---------------------------------------------------------------
     def create_database(self, spec: DatabaseSpec) -> DatabaseEndpoint:
@@ -297,6 +321,7 @@ _COLLECTIONS = (
     "machines.name",
     "machines.registry",
     "machines.droplet",
+    "machines.balancer",
     "machines.firewall",
     "machines.reserved",
     "machines.database",

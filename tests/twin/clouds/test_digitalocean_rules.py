@@ -36,6 +36,24 @@ FIREWALL = {"name": "wall", "inboundRules": [RULE]}
 BUCKET = {"name": "backups-1", "region": "fra1"}
 
 
+PASSED = {
+    "entryProtocol": "https",
+    "entryPort": 443,
+    "targetProtocol": "https",
+    "targetPort": 443,
+    "tlsPassthrough": True,
+}
+BALANCER = {"name": "lb", "region": "fra1", "vpcUuid": VPC_ID, "forwardingRules": [PASSED]}
+
+
+def _passed(**more: Any) -> dict[str, Any]:
+    return {**BALANCER, "forwardingRules": [{**PASSED, **more}]}
+
+
+def _checked(**check: Any) -> dict[str, Any]:
+    return {**BALANCER, "healthcheck": {"port": 8081, "protocol": "http", **check}}
+
+
 def _window(**more: Any) -> dict[str, Any]:
     return {**CLUSTER, "maintenanceWindows": [{"day": "sunday", "hour": "03:00", **more}]}
 
@@ -70,6 +88,17 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("Firewall", _rule(protocol="icmp", portRange=None)),
     ("Firewall", _rule(sourceAddresses=["0.0.0.0/0", "::/0", "2001:db8::1"])),
     ("Firewall", _rule(sourceAddresses=UNKNOWN)),
+    ("Firewall", _rule(sourceAddresses=None, sourceLoadBalancerUids=["a-balancer"])),
+    ("LoadBalancer", {**BALANCER, "dropletTag": "hosts", "sizeUnit": 200}),
+    ("LoadBalancer", {**BALANCER, "dropletTag": UNKNOWN, "vpcUuid": UNKNOWN}),
+    ("LoadBalancer", _passed(entryProtocol="tcp", targetProtocol="tcp", tlsPassthrough=False)),
+    ("LoadBalancer", _checked(path="/up", checkIntervalSeconds=3, healthyThreshold=10)),
+    ("LoadBalancer", _checked(protocol="tcp")),
+    ("LoadBalancer", {**BALANCER, "stickySessions": {"type": "none"}}),
+    (
+        "LoadBalancer",
+        {**BALANCER, "firewall": {"allows": ["cidr:192.0.2.0/24"], "denies": ["ip:192.0.2.7"]}},
+    ),
     ("Firewall", {**FIREWALL, "tags": [f"t{i}" for i in range(5)]}),
     ("Firewall", {**FIREWALL, "inboundRules": [RULE] * 50}),
     ("DatabaseCluster", {**CLUSTER, "name": "n" * 36}),
@@ -154,6 +183,36 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("ReservedIp", {"region": "xyz1"}, '"xyz1"'),
     ("ReservedIp", {"region": "fra1", "ipAddress": "203.0.113.9"}, "^ipAddress: .*chosen"),
     ("ReservedIpAssignment", {"ipAddress": "::1", "dropletId": 1}, '^ipAddress: "::1"'),
+    ("LoadBalancer", {**BALANCER, "dropletTag": "t", "dropletIds": [1]}, "conflicts with"),
+    ("LoadBalancer", {**BALANCER, "dropletIds": list(range(11))}, "^dropletIds: 11 given, 10"),
+    ("LoadBalancer", {**BALANCER, "sizeUnit": 201}, "^sizeUnit: 201"),
+    ("LoadBalancer", {k: v for k, v in BALANCER.items() if k != "region"}, "region: must be set"),
+    ("LoadBalancer", {**BALANCER, "region": "mars1"}, "^region: .*mars1"),
+    ("LoadBalancer", {**BALANCER, "forwardingRules": []}, "at least one rule"),
+    ("LoadBalancer", {**BALANCER, "type": "GLOBAL"}, "^type: .*REGIONAL"),
+    ("LoadBalancer", {**BALANCER, "redirectHttpToHttps": True}, "^redirectHttpToHttps: "),
+    ("LoadBalancer", _passed(entryProtocol="smtp"), "entryProtocol: .*smtp"),
+    ("LoadBalancer", _passed(entryPort=0), "entryPort: 0 is not"),
+    ("LoadBalancer", _passed(certificateName="c"), "certificateName: must be left out"),
+    ("LoadBalancer", _passed(targetProtocol="http"), 'tlsPassthrough: needs "https"'),
+    ("LoadBalancer", _passed(tlsPassthrough=False), "certificateName: is needed"),
+    ("LoadBalancer", _checked(), "path: is required"),
+    ("LoadBalancer", _checked(protocol="tcp", path="/"), "path: is not allowed"),
+    ("LoadBalancer", _checked(path="/", checkIntervalSeconds=2), "checkIntervalSeconds: 2 is not"),
+    (
+        "LoadBalancer",
+        {**BALANCER, "stickySessions": {"type": "cookies", "cookieName": "c"}},
+        "cookieTtlSeconds: is required",
+    ),
+    (
+        "LoadBalancer",
+        {
+            **BALANCER,
+            "stickySessions": {"type": "cookies", "cookieName": "c", "cookieTtlSeconds": 60},
+        },
+        "needs a rule that terminates",
+    ),
+    ("LoadBalancer", {**BALANCER, "firewall": {"allows": ["192.0.2.0/24"]}}, 'neither "ip:'),
     ("Firewall", {"name": "wall"}, "at least one rule"),
     ("Firewall", _rule(protocol="http"), '"http"'),
     ("Firewall", _rule(portRange=None), "portRange: is required"),

@@ -16,6 +16,7 @@ from twin.clouds.digitalocean.droplet import Droplet
 from twin.clouds.digitalocean.engine_settings import DatabasePostgresqlConfig, DatabaseValkeyConfig
 from twin.clouds.digitalocean.firewall import Firewall
 from twin.clouds.digitalocean.identity import SshKey, Tag
+from twin.clouds.digitalocean.load_balancer import LoadBalancer
 from twin.clouds.digitalocean.network import ReservedIp, ReservedIpAssignment, Vpc
 from twin.clouds.digitalocean.project import Project, ProjectResources
 from twin.clouds.digitalocean.spaces import SpacesBucket, SpacesKey
@@ -41,7 +42,16 @@ class DigitalOcean(Package):
 
     def collect(self, ctx: Context) -> list[str]:
         """Delete what creates that died have left, members before what they are in."""
-        order = (SpacesKey, Firewall, Droplet, ReservedIp, DatabaseCluster, Project, Vpc)
+        order = (
+            SpacesKey,
+            Firewall,
+            LoadBalancer,
+            Droplet,
+            ReservedIp,
+            DatabaseCluster,
+            Project,
+            Vpc,
+        )
         removed = []
         for kind in order:
             resource = kind()
@@ -64,6 +74,7 @@ def package() -> Package:
             ReservedIp(),
             ReservedIpAssignment(),
             Firewall(),
+            LoadBalancer(),
             DatabaseCluster(),
             DatabaseDb(),
             DatabaseUser(),

@@ -12,9 +12,9 @@ from ipaddress import ip_network
 from typing import Any, Final, Literal
 
 from twin.clouds.births import birth, forget
-from twin.clouds.digitalocean import common
+from twin.clouds.digitalocean import common, load_balancer
 from twin.clouds.rules import items, known, new_uuid, now, unset
-from twin.protocol.resource import UNKNOWN, Context, Created, Failure, Props, Resource
+from twin.protocol.resource import UNKNOWN, ApiError, Context, Created, Failure, Props, Resource
 from twin.store import Record
 from twin.world import FirewallRule
 
@@ -68,6 +68,9 @@ class Firewall(Resource):
         common.require_tags(ctx, inputs.get("tags") or [], "tags")
         for droplet_id in inputs.get("dropletIds") or ():
             common.droplet(ctx, droplet_id, "dropletIds")
+        for balancer in _balancers(inputs):
+            if ctx.store.get(common.LOAD_BALANCER, balancer) is None:
+                raise ApiError(422, f'load balancer "{balancer}" does not exist')
         enforce(ctx, id, inputs, _droplets(ctx))
 
 
@@ -75,7 +78,7 @@ def enforce(ctx: Context, id: str, inputs: Mapping[str, Any], droplets: list[Pro
     """Hand a firewall to the world, tags and droplets as ends of a rule resolved to addresses."""
     ctx.world.set_firewall(
         id,
-        [rule for side in _ENDS for rule in _rules(inputs, side, droplets)],
+        [rule for side in _ENDS for rule in _rules(ctx, inputs, side, droplets)],
         tags=list(inputs.get("tags") or ()),
         droplet_ids=[str(droplet) for droplet in inputs.get("dropletIds") or ()],
     )
@@ -95,6 +98,12 @@ def _droplets(ctx: Context) -> list[Props]:
     return [{**record.outputs, "id": record.id} for record in ctx.store.all(common.DROPLET)]
 
 
+def _balancers(inputs: Mapping[str, Any]) -> Iterator[str]:
+    for side, end in _ENDS.items():
+        for rule in inputs.get(side) or ():
+            yield from rule.get(f"{end}LoadBalancerUids") or ()
+
+
 def _names_droplets(record: Record) -> bool:
     return any(
         rule.get(f"{end}Tags") or rule.get(f"{end}DropletIds")
@@ -103,7 +112,9 @@ def _names_droplets(record: Record) -> bool:
     )
 
 
-def _rules(inputs: Mapping[str, Any], side: str, droplets: list[Props]) -> Iterator[FirewallRule]:
+def _rules(
+    ctx: Context, inputs: Mapping[str, Any], side: str, droplets: list[Props]
+) -> Iterator[FirewallRule]:
     end = _ENDS[side]
     direction: Literal["inbound", "outbound"] = "inbound" if end == "source" else "outbound"
     for rule in inputs.get(side) or ():
@@ -114,6 +125,8 @@ def _rules(inputs: Mapping[str, Any], side: str, droplets: list[Props]) -> Itera
             if droplet["id"] in wanted or tags & {t.lower() for t in droplet.get("tags") or ()}:
                 found = (droplet["ipv4Address"], droplet["ipv4AddressPrivate"])
                 addresses += [address for address in found if address]
+        for balancer in rule.get(f"{end}LoadBalancerUids") or ():
+            addresses += load_balancer.sources(ctx, balancer)
         ports = rule.get("portRange") or ""
         yield FirewallRule(
             direction=direction,
@@ -157,9 +170,9 @@ def _end_failures(path: str, rule: Props, end: str) -> Iterator[Failure]:
     for index, address in items(rule, f"{end}Addresses"):
         if not _is_address(address):
             yield Failure(f"{path}.{end}Addresses[{index}]", f'"{address}" is no address or CIDR')
-    for name in (f"{end}LoadBalancerUids", f"{end}KubernetesIds"):
-        for index, uid in items(rule, name):
-            yield Failure(f"{path}.{name}[{index}]", f'"{uid}": the twin has no such resources')
+    name = f"{end}KubernetesIds"
+    for index, uid in items(rule, name):
+        yield Failure(f"{path}.{name}[{index}]", f'"{uid}": the twin has no such resources')
 
 
 def _is_port_range(text: str) -> bool:
