@@ -186,7 +186,7 @@ def _uri(fields: Fields) -> Value:
 
 
 def _path(fields: Fields) -> Value:
-    return getattr(fields.exchange, "normalised_path", None) or fields.exchange.path
+    return fields.exchange.normalised_path or fields.exchange.path
 
 
 def _extension(path: Value) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from twin.edge.direct import Address
 from twin.edge.tunnel import TUNNEL, Service
 from twin.store import Store
 
@@ -72,7 +73,7 @@ class Unroutable:
     reason: str
 
 
-Target = ToService | Answer | Unroutable
+Target = ToService | Address | Answer | Unroutable
 
 
 @dataclass
@@ -106,6 +107,10 @@ class Routes:
             _, _, name = name.partition(".")
         return None
 
+    def zones(self) -> list[Zone]:
+        """Return the zones of the account."""
+        return list(self._zones.values())
+
     def hosts(self) -> list[str]:
         """Return the proxied host names that are deployed."""
         return sorted(name for name, record in self._load().records.items() if record["proxied"])
@@ -119,7 +124,9 @@ class Routes:
         if not record["proxied"]:
             return Unroutable(code=1016, reason=f"the DNS record of {host} is not proxied")
         content = record["content"]
-        if record["type"] != "CNAME" or not content.endswith(TUNNEL_SUFFIX):
+        if record["type"] in ("A", "AAAA"):
+            return Address(zone=record["zone"], host=host, address=content)
+        if not content.endswith(TUNNEL_SUFFIX):
             return Unroutable(code=1016, reason=f"{host} leads to {content}, not to a tunnel")
         tunnel = content.removesuffix(TUNNEL_SUFFIX)
         if tunnel not in tables.tunnels:
@@ -148,6 +155,7 @@ class Routes:
                 "type": outputs["type"],
                 "content": str(outputs.get("content", "")).lower().rstrip("."),
                 "proxied": bool(outputs.get("proxied")),
+                "zone": str(outputs.get("zoneId", "")),
             }
         tunnels = {record.id: record.outputs for record in self._store.all(TUNNEL)}
         tables.tunnels = set(tunnels)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,32 +19,25 @@ import jinja2
 from aiohttp import web
 from pydantic import ValidationError
 
-from twin.edge.routes import Routes
-from twin.edge.site import Handler, Site
+from twin.edge.site import Site
 from twin.edge.tunnel import TUNNEL, Tunnels
 from twin.gateways.stripe import Stripe
 from twin.gateways.stripe.cards import TEST_CARDS
 from twin.gateways.stripe.faults import Faults
+from twin.pages.common import HEADERS, body_of, own, time_of_day
+from twin.pages.edge import EdgeFront, EdgePage
 from twin.store import Record, Store
 
 DROPLET = "digitalocean:index/droplet:Droplet"
 DATABASE = "digitalocean:index/databaseCluster:DatabaseCluster"
 _SHOWN_DELIVERIES = 50
-_LARGEST_FORM = 64 * 1024
 _HERE = Path(__file__).parent
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
-class Front(Protocol):
+class Front(EdgeFront, Protocol):
     """What the page asks of the edge it is served by."""
 
     port: int
-    routes: Routes
     tunnels: Tunnels
     stripe: Stripe
 
@@ -58,19 +50,20 @@ class Home:
         self._front = front
         loader = jinja2.FileSystemLoader(_HERE / "templates")
         self._templates = jinja2.Environment(loader=loader, autoescape=True)
-        self._templates.filters["clock"] = _clock
+        self._templates.filters["clock"] = time_of_day
         self.site = Site()
         self.site.route("GET", "/", self._page)
         self.site.route("GET", "/twin.css", self._style)
+        EdgePage(self.site, self._templates, front)
         self.site.route("GET", "/api/status", self._status)
         self.site.route("GET", "/api/stripe/faults", self._faults)
-        self.site.route("PUT", "/api/stripe/faults", _own(self._put_faults))
+        self.site.route("PUT", "/api/stripe/faults", own(self._put_faults))
         self.site.route("GET", "/api/stripe/deliveries", self._deliveries)
-        self.site.route("POST", "/api/stripe/deliveries/{id}/resend", _own(self._resend))
-        self.site.route("POST", "/api/stripe/endpoints/{id}/roll", _own(self._roll))
-        self.site.route("POST", "/stripe/faults", _own(self._form_faults))
-        self.site.route("POST", "/stripe/deliveries/{id}/resend", _own(self._form_resend))
-        self.site.route("POST", "/stripe/endpoints/{id}/roll", _own(self._form_roll))
+        self.site.route("POST", "/api/stripe/deliveries/{id}/resend", own(self._resend))
+        self.site.route("POST", "/api/stripe/endpoints/{id}/roll", own(self._roll))
+        self.site.route("POST", "/stripe/faults", own(self._form_faults))
+        self.site.route("POST", "/stripe/deliveries/{id}/resend", own(self._form_resend))
+        self.site.route("POST", "/stripe/endpoints/{id}/roll", own(self._form_roll))
 
     # --- what is shown --------------------------------------------------------------------------
     def status(self) -> dict[str, Any]:
@@ -130,7 +123,7 @@ class Home:
                 for number, (what, _) in TEST_CARDS.items()
             ],
         )
-        return web.Response(text=text, content_type="text/html", headers=_HEADERS)
+        return web.Response(text=text, content_type="text/html", headers=HEADERS)
 
     async def _style(self, request: web.BaseRequest) -> web.StreamResponse:
         return web.Response(
@@ -146,7 +139,7 @@ class Home:
 
     async def _put_faults(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            faults = Faults.model_validate_json(await _body(request), strict=True)
+            faults = Faults.model_validate_json(await body_of(request), strict=True)
         except ValidationError as error:
             return web.json_response(
                 {"errors": json.loads(error.json(include_url=False))}, status=422
@@ -155,7 +148,7 @@ class Home:
         return web.json_response(faults.model_dump())
 
     async def _form_faults(self, request: web.BaseRequest) -> web.StreamResponse:
-        typed = dict(parse_qsl((await _body(request)).decode(errors="replace")))
+        typed = dict(parse_qsl((await body_of(request)).decode(errors="replace")))
         try:
             self._front.stripe.faults.set(Faults.model_validate(typed))
         except ValidationError as error:
@@ -192,31 +185,8 @@ class Home:
         return _back("faults") if answer.status == 200 else answer
 
 
-def _own(handler: Handler) -> Handler:
-    """Refuse what a browser sends on behalf of another site."""
-
-    async def guarded(request: web.BaseRequest, **parts: str) -> web.StreamResponse:
-        origin = request.headers.get("Origin")
-        fetched = request.headers.get("Sec-Fetch-Site", "none")
-        foreign = origin is not None and origin != f"https://{request.headers['Host']}"
-        if foreign or fetched not in ("same-origin", "none"):
-            return web.Response(status=403, text="Only this page itself may change anything.\n")
-        return await handler(request, **parts)
-
-    return guarded
-
-
 def _back(anchor: str = "faults") -> web.StreamResponse:
     return web.Response(status=303, headers={"Location": f"/#{anchor}"})
-
-
-async def _body(request: web.BaseRequest) -> bytes:
-    body = b""
-    async for piece in request.content.iter_any():
-        body += piece
-        if len(body) > _LARGEST_FORM:
-            return b""
-    return body
 
 
 def _name(record: Record) -> str:
@@ -225,10 +195,6 @@ def _name(record: Record) -> str:
         if isinstance(value, str) and value:
             return value
     return record.id
-
-
-def _clock(moment: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(moment))
 
 
 def _knobs(faults: Faults) -> list[Mapping[str, Any]]:
