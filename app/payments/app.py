@@ -32,6 +32,7 @@ FEATURES: tuple[str, ...] = (
     "payments.orders",
     "payments.inbox",
     "payments.pages",
+    "payments.admin",
 )
 
 API_DESCRIPTION = """

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments import jobs
+from payments.errors import ConflictError, NotFoundError
 from payments.gateways.protocol import GatewayEvent
 from payments.inbox.models import InboxRow
 from payments.ops.logs import get_logger
@@ -26,6 +27,16 @@ log = get_logger(__name__)
 FIRST_RETRY: Final = timedelta(seconds=5)
 LAST_RETRY: Final = timedelta(hours=1)
 GIVE_UP_AFTER: Final = timedelta(days=3)
+
+
+REPLAYABLE: Final = frozenset({"parked", "failed", "abandoned"})
+"""States in which an event still waits for its effect."""
+
+
+class NotReplayableError(ConflictError):
+    """The event had its effect, or never will: trying it again would change nothing."""
+
+    code, title = "not_replayable", "This event does not wait for anything."
 
 
 async def receive(session: AsyncSession, event: GatewayEvent) -> str:
@@ -66,6 +77,23 @@ async def process(session: AsyncSession, inbox_id: int) -> str | None:
     row.attempts += 1
     await _handle(session, row, GatewayEvent.from_json(row.event))
     return row.state
+
+
+async def replay(session: AsyncSession, inbox_id: int) -> InboxRow:
+    """Try an event again now, whenever it is due; waits for whoever is at it.
+
+    Raises `NotFoundError`, `NotReplayableError`.
+    """
+    row: InboxRow | None = await session.scalar(
+        select(InboxRow).where(InboxRow.id == inbox_id).with_for_update()
+    )
+    if row is None:
+        raise NotFoundError("There is no such event.")
+    if row.state not in REPLAYABLE:
+        raise NotReplayableError(f"The event is {row.state}.")
+    row.attempts += 1
+    await _handle(session, row, GatewayEvent.from_json(row.event))
+    return row
 
 
 async def due(session: AsyncSession, *, most: int) -> list[int]:

@@ -16,6 +16,7 @@ def install(app: FastAPI) -> None:
     files = assets.Assets()
     authenticator = app.state.authenticator
     renderer = Renderer(files, authenticator)
+    app.state.renderer = renderer
     app.include_router(assets.router(files))
     app.include_router(FrontPages(renderer, authenticator).routes)
     app.include_router(AccountPages(renderer, app.state.people, authenticator).routes)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -71,6 +71,18 @@ async def set_role(session: AsyncSession, user_id: UUID, role: Role) -> bool:
     other = (UserRow.id == user_id, UserRow.role != role)
     change = update(UserRow).where(*other).values(role=role, updated_at=func.now())
     return await session.scalar(change.returning(UserRow.id)) is not None
+
+
+async def set_disabled(session: AsyncSession, user_id: UUID, *, disabled: bool) -> bool:
+    """Lock an account or unlock it; say whether there is such an account."""
+    when = func.coalesce(UserRow.disabled_at, func.now()) if disabled else null()
+    change = (
+        update(UserRow)
+        .where(UserRow.id == user_id)
+        .values(disabled_at=when, updated_at=func.now())
+        .returning(UserRow.id)
+    )
+    return await session.scalar(change) is not None
 
 
 def _user(row: UserRow | None) -> User | None:

@@ -141,6 +141,24 @@ class People:
         await self.sessions.end_all(user_id)
         return True
 
+    async def set_locked(self, user_id: UUID, *, locked: bool, by: UUID | str) -> bool:
+        """Lock a person out or let them in again; False when there is no such person.
+
+        All sessions of somebody who is locked out end.
+        """
+        async with self._database.transaction() as transaction:
+            if not await repository.set_disabled(transaction, user_id, disabled=locked):
+                return False
+            await audit.append(
+                transaction,
+                action="user.locked" if locked else "user.unlocked",
+                actor=by,
+                subject=user_id,
+            )
+        if locked:
+            await self.sessions.end_all(user_id)
+        return True
+
     async def _authenticate(
         self, occasion: Occasion, email: str, password: str, caller: Caller
     ) -> User:

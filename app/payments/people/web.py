@@ -51,15 +51,18 @@ class CookieAuthenticator:
 
     async def check(self, request: Request, binding: str | None) -> None:
         """Raise 403 unless the request comes from a page of ours, made for this binding."""
-        if not self._same_origin(request):
+        if not self.same_origin(request):
             raise ForbiddenError("This request was started by another site.")
         if not self._tokens.valid(await _sent_token(request), binding):
             raise ForbiddenError(
                 "This form is out of date. Load the page again and repeat what you did."
             )
 
-    def _same_origin(self, request: Request) -> bool:
-        """Compare what the browser says of the request's origin; older ones say nothing."""
+    def same_origin(self, request: Request) -> bool:
+        """Say whether a page of ours sent the request, by what the browser says.
+
+        Older browsers, and programs, say nothing.
+        """
         origin = request.headers.get("origin")
         if origin is not None and not _same(origin, self._origin):
             return False

@@ -16,14 +16,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 DOMAIN = "acme.cloudflareaccess.com"
 ISSUER = f"https://{DOMAIN}"
 PAGES_AUDIENCE, API_AUDIENCE = "a" * 64, "b" * 64
-ADA, BO = "ada@example.com", "bo@example.com"
+ADA, BO, CY = "ada@example.com", "bo@example.com", "cy@example.com"
 TOKEN = "c1d2e3f4.access"
 OFFICE = "198.51.100.7"
 
 SETTINGS = {
     "team_domain": DOMAIN,
     "audiences": f"{PAGES_AUDIENCE},{API_AUDIENCE}",
-    "admins": f"{ADA},{BO}",
+    "admins": f"{ADA},{BO},{CY}",
     "admin_cidrs": "198.51.100.0/24",
     "service_tokens": TOKEN,
 }

@@ -18,6 +18,7 @@ from tests.app.access.team import (
     ADA,
     API_AUDIENCE,
     BO,
+    CY,
     ISSUER,
     PAGES_AUDIENCE,
     TOKEN,
@@ -208,16 +209,16 @@ async def test_an_admin_gets_an_account_that_nobody_can_log_in_to(
     admin: httpx.AsyncClient, team: Team, site: FastAPI
 ) -> None:
     """Somebody registered the admin's address before the admin came."""
-    async with browser_on(site, email=BO) as stranger:
+    async with browser_on(site, email=CY) as stranger:
         await stranger.join()
         assert (await stranger.client.get("/dashboard")).status_code == 200
-        assert await _status(admin, PAGES, team.assertion(email=BO)) == 200
+        assert await _status(admin, PAGES, team.assertion(email=CY)) == 200
         assert (await stranger.client.get("/dashboard")).status_code == 303, "the session is over"
         assert (await stranger.log_in(password=PASSWORD)).status_code == 401
     async with site.state.resources.database.transaction() as session:
         row = (
             await session.execute(
-                text("SELECT id, role FROM payments.users WHERE email = :email"), {"email": BO}
+                text("SELECT id, role FROM payments.users WHERE email = :email"), {"email": CY}
             )
         ).one()
         actions = await session.execute(

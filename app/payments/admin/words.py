@@ -1,0 +1,79 @@
+"""What admins read for statuses, states and names of the service."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from payments.pages.render import Note
+from payments.pages.status import State, Tone
+
+_TONES: Final[dict[str, Tone]] = {
+    "intended": "wait",
+    "unknown": "wait",
+    "open": "wait",
+    "processing": "wait",
+    "review": "bad",
+    "paid": "good",
+    "remote_failed": "bad",
+    "failed": "bad",
+    "applied": "good",
+    "parked": "wait",
+    "abandoned": "bad",
+}
+
+PAYMENT_STATUSES: Final = (
+    ("", "All"),
+    ("paid", "Paid"),
+    ("open", "Open"),
+    ("unknown", "Unknown"),
+    ("review", "Review"),
+    ("failed", "Failed"),
+    ("refunded", "Refunded"),
+)
+WEBHOOK_STATES: Final = (
+    ("stuck", "Waiting"),
+    ("all", "All"),
+    ("parked", "Parked"),
+    ("failed", "Failed"),
+    ("abandoned", "Abandoned"),
+    ("applied", "Applied"),
+    ("refused", "Refused"),
+    ("ignored", "Ignored"),
+)
+PURPOSES: Final = (
+    ("", "All"),
+    ("wallet", "Wallets"),
+    ("receivable", "Receivable"),
+    ("gateway_clearing", "Clearing"),
+    ("fees", "Fees"),
+    ("suspense", "Suspense"),
+)
+
+NOTES: Final = {
+    "replay-done": Note("good", "The event was tried again and has its effect now."),
+    "replay-stuck": Note("wait", "The event was tried again and still waits; its row says why."),
+    "replay-late": Note("info", "This event waits for nothing any more: nothing was changed."),
+    "locked": Note("good", "The account is locked, and all its sessions have ended."),
+    "unlocked": Note("good", "The account is unlocked."),
+    "own-account": Note("bad", "You cannot lock your own account."),
+    "chain-holds": Note("good", "The chain holds: no row was changed, removed, added or moved."),
+}
+
+
+def payment_state(status: str) -> State:
+    """Return the badge of a payment's status."""
+    return State(_words(status), _TONES.get(status, "calm"))
+
+
+def webhook_state(state: str) -> State:
+    """Return the badge of an event's state."""
+    return State(_words(state), _TONES.get(state, "calm"))
+
+
+def waiting_label(name: str) -> str:
+    """Return an invariant's or a backlog's name as words."""
+    return _words(name)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").capitalize()
