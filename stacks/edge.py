@@ -42,7 +42,7 @@ class Front:
 def wishes(stack: Stack, *, access_hosts: tuple[str, ...] = ()) -> whole.Wishes:
     """What the stack wants of its edge; `access_hosts` are names that Access alone guards."""
     wanted, access = stack.settings.edge, stack.settings.access
-    has: set[Needs] = {"tunnel"}
+    has: set[Needs] = {"tunnel" if stack.settings.ingress == "tunnel" else "client certificate"}
     if access:
         has.add("access")
     return whole.Wishes(
