@@ -28,6 +28,7 @@ import pulumi_docker as docker
 
 from components import entrance, gateway
 from components.host import DOCKER_POOLS, Machine
+from components.tunnel import DROPLET
 
 API_ALIAS: Final = "api"
 GATEWAY_ALIAS: Final = "gateway"
@@ -67,8 +68,9 @@ class Exposure:
 class ContainersArgs:
     """One droplet's containers: images by id, sizes in MiB, the service's environment.
 
-    Either `connector_image` and `tunnel_token`, or `exposure`: how visitors come in. `after` is
-    what must have happened first: the migration, and the droplet before this one.
+    Either `connector_image` and `tunnel_token`, or `exposure`: how visitors come in. `tunnel_ssh`:
+    the tunnel leads to the droplet's SSH, too. `after` is what must have happened first: the
+    migration, and the droplet before this one.
     """
 
     machine: Machine
@@ -85,6 +87,7 @@ class ContainersArgs:
     api: Mapping[str, pulumi.Input[str]]
     worker: Mapping[str, pulumi.Input[str]]
     tunnel_token: pulumi.Input[str] | None = None
+    tunnel_ssh: bool = False
     exposure: Exposure | None = None
     after: Sequence[pulumi.Resource]
 
@@ -232,6 +235,9 @@ class Containers(pulumi.ComponentResource):
             # The image has no shell; the binary asks itself whether it is connected.
             healthcheck=_health(["CMD", "cloudflared", "tunnel", *metrics, "ready"]),
             stop_signal="SIGTERM",
+            hosts=[docker.ContainerHostArgs(host=DROPLET, ip="host-gateway")]
+            if self._args.tunnel_ssh
+            else None,
         )
 
     def _container(

@@ -11,7 +11,7 @@ the containers; the migrations.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -120,12 +120,40 @@ class Stripe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AccessEnvironment:
+    """Cloudflare Access as the service knows it, which verifies every assertion by it.
+
+    `audiences` are the AUD tags of `/admin` and `/api/admin`; `service_tokens` client ids that may
+    call the admin API.
+    """
+
+    team_domain: pulumi.Input[str]
+    audiences: pulumi.Input[Sequence[str]]
+    admins: Sequence[str]
+    admin_cidrs: Sequence[str]
+    service_tokens: pulumi.Input[Sequence[str]]
+
+    def variables(self) -> dict[str, pulumi.Input[str]]:
+        """As environment variables: lists with commas."""
+        return {
+            "PAYMENTS_ACCESS_TEAM_DOMAIN": self.team_domain,
+            "PAYMENTS_ACCESS_AUDIENCES": pulumi.Output.from_input(self.audiences).apply(",".join),
+            "PAYMENTS_ACCESS_ADMINS": ",".join(self.admins),
+            "PAYMENTS_ACCESS_ADMIN_CIDRS": ",".join(self.admin_cidrs),
+            "PAYMENTS_ACCESS_SERVICE_TOKENS": pulumi.Output.from_input(self.service_tokens).apply(
+                ",".join
+            ),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServiceEnvironment:
     """What the service's processes are told, as `PAYMENTS_*` variables.
 
     `rate_limits` is the table that the edge enforces as well (`components.edge.limits`), as JSON.
     `outgoing_ca` (PEM) is trusted beside the system's authorities where the service calls out:
-    only where something stands in for the gateways and for Access.
+    only where something stands in for the gateways and for Access. Without `access` the service
+    has no admin pages.
     """
 
     label: str
@@ -135,6 +163,7 @@ class ServiceEnvironment:
     session_key: pulumi.Input[str]
     stripe: Stripe
     rate_limits: str
+    access: AccessEnvironment | None = None
     outgoing_ca: str | None = None
 
     def api(self) -> dict[str, pulumi.Input[str]]:
@@ -180,5 +209,6 @@ class ServiceEnvironment:
             "PAYMENTS_RATE_LIMITS": self.rate_limits,
             "PAYMENTS_STRIPE_SECRET_KEY": stripe.secret_key,
             "PAYMENTS_STRIPE_WEBHOOK_SECRETS": stripe.webhook_secrets,
+            **(self.access.variables() if self.access else {}),
             **{name: value for name, value in optional.items() if value is not None},
         }

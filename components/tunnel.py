@@ -19,15 +19,22 @@ import pulumi
 import pulumi_cloudflare as cloudflare
 
 TARGET_SUFFIX: Final = ".cfargotunnel.com"
+DROPLET: Final = "host.docker.internal"
+"""The droplet as its connector's container knows it (`containers` adds the name)."""
+SSH_SERVICE: Final = f"ssh://{DROPLET}:22"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TunnelArgs:
-    """The account, the name to serve, and the address the connectors forward to."""
+    """The account, the name to serve, and the address the connectors forward to.
+
+    `ssh_hostname` leads to the SSH server of the connector's droplet; Access stands before it.
+    """
 
     account_id: str
     hostname: str
     service: str
+    ssh_hostname: str | None = None
 
 
 class Tunnel(pulumi.ComponentResource):
@@ -53,6 +60,7 @@ class Tunnel(pulumi.ComponentResource):
             opts=child,
         )
         ingress = cloudflare.ZeroTrustTunnelCloudflaredConfigConfigIngressArgs
+        ssh = [ingress(hostname=args.ssh_hostname, service=SSH_SERVICE)]
         cloudflare.ZeroTrustTunnelCloudflaredConfig(
             f"{name}-routes",
             account_id=args.account_id,
@@ -60,6 +68,7 @@ class Tunnel(pulumi.ComponentResource):
             config=cloudflare.ZeroTrustTunnelCloudflaredConfigConfigArgs(
                 ingresses=[
                     ingress(hostname=args.hostname, service=args.service),
+                    *(ssh if args.ssh_hostname else []),
                     ingress(service="http_status:404"),
                 ]
             ),

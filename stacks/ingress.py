@@ -72,6 +72,7 @@ def way_in(
                 account_id=settings.zone.account_id,
                 hostname=settings.hostname,
                 service=GATEWAY_URL,
+                ssh_hostname=settings.ssh_hostname,
             ),
             clouds,
         )

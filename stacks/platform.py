@@ -1,6 +1,7 @@
 """The composition: the platform in the order in which it is built.
 
-network → data → the way in → hosts → the service's image → release → containers.
+network → data → the way in → hosts → the service's image → release → containers →
+the edge → the public name → what watches it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Final, Literal
 
 import pulumi
 
+from components.access import Access
 from components.cache import Cache, CacheArgs
 from components.containers import Containers, ContainersArgs
 from components.database import DATABASE, Database, DatabaseArgs
@@ -29,7 +31,7 @@ from components.service import (
 )
 from components.ssh import Ssh
 from components.storage import Storage, StorageArgs
-from stacks import ingress
+from stacks import access, edge, ingress
 from stacks.ingress import WayIn
 from stacks.providers import Providers, engine
 from stacks.settings import Stack
@@ -54,6 +56,8 @@ class Platform:
     host: Host
     service: Service
     way: WayIn
+    access: Access | None
+    front: edge.Front
 
     def exports(self) -> dict[str, pulumi.Input[object]]:
         """The stack's outputs: few, useful, no secret."""
@@ -67,7 +71,18 @@ class Platform:
             "database_name": DATABASE,
             "bucket": self.storage.bucket,
             "image": self.service.image,
+            **self.front.exports(),
             **({"tunnel_id": self.way.tunnel.tunnel_id} if self.way.tunnel else {}),
+            **self._access(),
+        }
+
+    def _access(self) -> dict[str, pulumi.Input[object]]:
+        """Programs need their token once: `pulumi stack output service_tokens --show-secrets`."""
+        if self.access is None:
+            return {}
+        return {
+            "access_team_domain": self.access.team_domain,
+            "service_tokens": self.access.service_tokens,
         }
 
 
@@ -92,7 +107,7 @@ def build(stack: Stack, providers: Providers) -> Platform:
     )
     way = ingress.way_in(stack, network, ranges, clouds)
     host = _host(stack, network, way, ssh, clouds)
-    ingress.public_name(stack, way, host, [], clouds)
+    guarded = access.build(stack, way, clouds)
     Project(
         f"{name}-project",
         ProjectArgs(
@@ -108,8 +123,18 @@ def build(stack: Stack, providers: Providers) -> Platform:
         clouds,
     )
     service = _service(stack, providers)
-    environment = _environment(stack, service, database, cache)
-    _deploy(stack, providers, ssh, host.machines, service, environment, database, way)
+    environment = _environment(stack, service, database, cache, guarded)
+    served = _deploy(stack, providers, ssh, host.machines, service, environment, database, way)
+    # A tunnel has TLS of its own; any other origin must show its certificate first.
+    front = edge.build(
+        stack,
+        clouds,
+        access_hosts=(settings.ssh_hostname,) if settings.ssh_hostname else (),
+        origin_ready=() if way.tunnel else tuple(served),
+    )
+    doors = [*front.ready, *([guarded] if guarded else [])]
+    ingress.public_name(stack, way, host, doors, clouds)
+    edge.watch(stack, front, clouds, tunnel_id=way.tunnel.tunnel_id if way.tunnel else None)
     return Platform(
         url=settings.url,
         ssh=ssh,
@@ -118,6 +143,8 @@ def build(stack: Stack, providers: Providers) -> Platform:
         host=host,
         service=service,
         way=way,
+        access=guarded,
+        front=front,
     )
 
 
@@ -233,7 +260,7 @@ def _service(stack: Stack, providers: Providers) -> Service:
 
 
 def _environment(
-    stack: Stack, service: Service, database: Database, cache: Cache
+    stack: Stack, service: Service, database: Database, cache: Cache, guarded: Access | None
 ) -> ServiceEnvironment:
     stripe = stack.settings.gateways.stripe
     return ServiceEnvironment(
@@ -254,6 +281,7 @@ def _environment(
             api_base=stripe.api_base,
         ),
         rate_limits=limits.for_service(),
+        access=access.environment(stack, guarded),
         outgoing_ca=stack.settings.outgoing_ca,
     )
 
@@ -320,6 +348,7 @@ def _deploy(
                     api=environment.api(),
                     worker=environment.worker(),
                     tunnel_token=way.tunnel.token if way.tunnel else None,
+                    tunnel_ssh=settings.ssh_hostname is not None,
                     exposure=way.exposure,
                     after=tuple(after),
                 ),

@@ -18,7 +18,7 @@ import pulumi
 from pulumi.runtime import config as runtime
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from stacks import naming, settings_edge, settings_rules
+from stacks import naming, settings_access, settings_edge, settings_rules
 from stacks.settings_model import Section, Settings, Unavailable
 from stacks.settings_problems import (
     HIDDEN,
@@ -29,7 +29,7 @@ from stacks.settings_problems import (
     from_validation,
     section_of,
 )
-from stacks.settings_siblings import shared_zones
+from stacks.settings_siblings import shared_organizations, shared_zones
 
 S = TypeVar("S", bound=Section)
 
@@ -47,6 +47,7 @@ WEBHOOK_SECRETS: Final = SecretKey(key="payments:stripe-webhook-secrets", needed
 REGISTRY_PASSWORD: Final = SecretKey(key="payments:registry-password", needed=False)
 LOG_DESTINATION: Final = SecretKey(key=settings_edge.LOG_DESTINATION, needed=False)
 LOG_OWNERSHIP: Final = SecretKey(key=settings_edge.LOG_OWNERSHIP, needed=False)
+IDP_SECRET: Final = SecretKey(key=settings_access.IDP_SECRET, needed=False)
 DIGITALOCEAN_TOKEN: Final = SecretKey(key="digitalocean:token")
 SPACES_ID: Final = SecretKey(key="digitalocean:spacesAccessId")
 SPACES_KEY: Final = SecretKey(key="digitalocean:spacesSecretKey")
@@ -57,6 +58,7 @@ SECRET_KEYS: Final = (
     REGISTRY_PASSWORD,
     LOG_DESTINATION,
     LOG_OWNERSHIP,
+    IDP_SECRET,
     DIGITALOCEAN_TOKEN,
     SPACES_ID,
     SPACES_KEY,
@@ -73,6 +75,7 @@ class Secrets:
     registry_password: pulumi.Output[str]
     log_export_destination: pulumi.Output[str]
     log_export_ownership: pulumi.Output[str]
+    access_idp_client_secret: pulumi.Output[str]
     digitalocean_token: pulumi.Output[str]
     spaces_access_id: pulumi.Output[str]
     spaces_secret_key: pulumi.Output[str]
@@ -260,6 +263,8 @@ def _guarded(
             destination=bool(values.get(LOG_DESTINATION.key)),
             ownership=bool(values.get(LOG_OWNERSHIP.key)),
         ),
+        lambda: settings_access.idp_secret(settings, given=bool(values.get(IDP_SECRET.key))),
+        lambda: shared_organizations(settings, stack, folder),
     )
     found: list[Problem] = []
     for rule in rules:
@@ -280,6 +285,7 @@ def _secrets() -> Secrets:
         registry_password=optional("registry-password"),
         log_export_destination=optional("log-export-destination"),
         log_export_ownership=optional("log-export-ownership-challenge"),
+        access_idp_client_secret=optional("access-idp-client-secret"),
         digitalocean_token=cloud.require_secret("token"),
         spaces_access_id=cloud.require_secret("spacesAccessId"),
         spaces_secret_key=cloud.require_secret("spacesSecretKey"),

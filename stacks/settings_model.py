@@ -1,127 +1,40 @@
 """The settings of one stack as a frozen model: what may be set, its type, its default.
 
-A field's own rules stand here; rules between fields stand in `settings_rules`.
+A field's own rules stand here and in `settings_values`; rules between fields in `settings_rules`.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, Field
 
 from stacks import limits
-from stacks.settings_problems import did_you_mean, refused
+from stacks.settings_values import (
+    DIGEST,
+    HOUR_PATTERN,
+    AdminSource,
+    Day,
+    Duration,
+    Email,
+    Hex32,
+    HostName,
+    Image,
+    Memory,
+    PublicKey,
+    Region,
+    Section,
+    Source,
+    Unavailable,
+    WebhookSource,
+    one_of,
+    public_key,
+    vpc_range,
+)
 
-HOUR_PATTERN = r"^([01]\d|2[0-3]):00$"
-DIGEST = re.compile(r"^[a-z0-9][a-z0-9._:/-]*@sha256:[0-9a-f]{64}$")
-
-
-class Unavailable(Exception):
-    """A rule asked for a field that is wrong by itself; the rule is skipped, the field reported."""
-
-
-class Section(BaseModel):
-    """A frozen group of settings; keys are written with dashes, unknown keys are refused."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        alias_generator=lambda name: name.replace("_", "-"),
-        coerce_numbers_to_str=True,
-    )
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            if name in type(self).model_fields:
-                raise Unavailable(name)
-            return super().__getattr__(name)
-
-
-def _one_of(what: str, known: Any) -> AfterValidator:
-    def check(value: str) -> str:
-        if value not in known:
-            raise refused(f"{what} that is not offered", did_you_mean(value, known))
-        return value
-
-    return AfterValidator(check)
-
-
-def _vpc_range(value: IPv4Network) -> IPv4Network:
-    remedy = "choose a private range from /16 to /28, for example 10.20.0.0/20"
-    if not any(value.subnet_of(private) for private in limits.PRIVATE_RANGES):
-        raise refused("a VPC's range must be private (RFC 1918)", remedy)
-    if value.prefixlen not in limits.VPC_PREFIXES:
-        raise refused(f"a VPC is from /16 to /28, not /{value.prefixlen}", remedy)
-    taken = next((r for r in limits.DIGITALOCEAN_RANGES if r.overlaps(value)), None)
-    if taken:
-        raise refused(f"DigitalOcean keeps {taken} for itself", remedy)
-    return value
-
-
-def _network_of(value: object, remedy: str) -> IPv4Network | IPv6Network:
-    try:
-        return ip_network(str(value), strict=True)
-    except ValueError:
-        raise refused("this is not an address range", remedy) from None
-
-
-def _source(what: str) -> PlainValidator:
-    def check(value: object) -> IPv4Network | IPv6Network:
-        remedy = "name the addresses that may connect, for example 198.51.100.7/32"
-        network = _network_of(value, remedy)
-        if network.prefixlen < limits.WIDEST_SSH_SOURCE[network.version]:
-            raise refused(f"{what} would be open to (nearly) the whole internet", remedy)
-        return network
-
-    return PlainValidator(check)
-
-
-def _email(value: str) -> str:
-    if not re.fullmatch(r'[^@\s<>,;"]+@[^@\s<>,;"]+\.[a-z]+', value):
-        raise refused("this is not an e-mail address", "name one, for example ops@example.com")
-    return value
-
-
-def _public_key(value: str) -> str:
-    remedy = "paste one line of a .pub file, for example: ssh-ed25519 AAAA... name"
-    if "PRIVATE KEY" in value:
-        raise refused("this is a private key: it must never stand in a file", remedy)
-    kind, _, rest = value.strip().partition(" ")
-    try:
-        body = base64.b64decode(rest.split(" ", 1)[0], validate=True)
-    except (binascii.Error, ValueError):
-        body = b""
-    if kind not in {"ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256"} or kind.encode() not in body:
-        raise refused("this is not an OpenSSH public key", remedy)
-    return value.strip()
-
-
-def _image(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-zA-Z0-9._:/-]*(@sha256:[0-9a-f]{64})?", value):
-        raise refused("this is not an image name", "use registry/name@sha256:... as CI prints it")
-    return value
-
-
-Region = Annotated[str, _one_of("a region", limits.DROPLET_REGIONS)]
-Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", examples=["0" * 31 + "1"])]
-PublicKey = Annotated[str, AfterValidator(_public_key)]
-Source = Annotated[IPv4Network | IPv6Network, _source("SSH")]
-AdminSource = Annotated[IPv4Network | IPv6Network, _source("the admin API")]
-WebhookSource = Annotated[IPv4Network | IPv6Network, _source("a webhook")]
-HostName = Annotated[
-    str,
-    Field(pattern=r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]+$", examples=["www.example.com"]),
-]
-Email = Annotated[str, AfterValidator(_email)]
-Image = Annotated[str, AfterValidator(_image)]
-Memory = Annotated[int, Field(ge=64, le=16384, examples=[256])]
-Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+__all__ = ["DIGEST", "Section", "Settings", "Unavailable"]
 
 
 class Zone(Section):
@@ -138,7 +51,7 @@ class Zone(Section):
 class Network(Section):
     """The VPC."""
 
-    cidr: Annotated[IPv4Network, AfterValidator(_vpc_range)] = Field(examples=["10.20.0.0/20"])
+    cidr: Annotated[IPv4Network, AfterValidator(vpc_range)] = Field(examples=["10.20.0.0/20"])
 
 
 class LoadBalancer(Section):
@@ -159,7 +72,7 @@ class Host(Section):
     """The droplets. Each carries the whole set of containers."""
 
     count: int = Field(default=1, ge=1, le=10)
-    size: Annotated[str, _one_of("a droplet size", limits.DROPLET_SIZES)]
+    size: Annotated[str, one_of("a droplet size", limits.DROPLET_SIZES)]
     image: Literal["debian-13-x64", "ubuntu-24-04-x64", "ubuntu-22-04-x64"] = "debian-13-x64"
     backups: Backups | None = None
     reserved_ip: bool = False
@@ -177,7 +90,7 @@ class Ssh(Section):
         """The public keys, wherever they stand."""
         if self.public_key_file is None:
             return self.public_keys
-        return (_public_key(self.public_key_file.read_text(encoding="utf-8")),)
+        return (public_key(self.public_key_file.read_text(encoding="utf-8")),)
 
 
 class Maintenance(Section):
@@ -190,14 +103,14 @@ class Maintenance(Section):
 class Replica(Section):
     """A read replica of the database in the same region."""
 
-    size: Annotated[str, _one_of("a database size", limits.POSTGRES_SIZES)]
+    size: Annotated[str, one_of("a database size", limits.POSTGRES_SIZES)]
 
 
 class Database(Section):
     """Managed Postgres. `nodes` counts the primary: 2 and 3 add standbys."""
 
-    version: Annotated[str, _one_of("a Postgres version", limits.POSTGRES_VERSIONS)] = "17"
-    size: Annotated[str, _one_of("a database size", limits.POSTGRES_SIZES)]
+    version: Annotated[str, one_of("a Postgres version", limits.POSTGRES_VERSIONS)] = "17"
+    size: Annotated[str, one_of("a database size", limits.POSTGRES_SIZES)]
     nodes: int = Field(default=1, ge=1, le=limits.MAX_DATABASE_NODES)
     pool_size: int = Field(ge=1, examples=[12])
     maintenance: Maintenance = Maintenance()
@@ -207,8 +120,8 @@ class Database(Section):
 class Cache(Section):
     """Managed Valkey."""
 
-    version: Annotated[str, _one_of("a Valkey version", limits.VALKEY_VERSIONS)] = "8"
-    size: Annotated[str, _one_of("a cache size", limits.VALKEY_SIZES)]
+    version: Annotated[str, one_of("a Valkey version", limits.VALKEY_VERSIONS)] = "8"
+    size: Annotated[str, one_of("a cache size", limits.VALKEY_SIZES)]
     nodes: int = Field(default=1, ge=1, le=limits.MAX_DATABASE_NODES)
     maintenance: Maintenance = Maintenance(hour="04:00")
 
@@ -216,7 +129,7 @@ class Cache(Section):
 class Storage(Section):
     """Object storage for dumps and exports; `region` only where the platform's has no Spaces."""
 
-    region: Annotated[str, _one_of("a Spaces region", limits.SPACES_REGIONS)] | None = None
+    region: Annotated[str, one_of("a Spaces region", limits.SPACES_REGIONS)] | None = None
     retention_days: int = Field(default=35, ge=1, le=3650)
 
 
@@ -294,12 +207,61 @@ class Edge(Section):
     log_export: bool = False
 
 
-class Access(Section):
-    """Cloudflare Access: the team, who is an admin, and from where the admin API may be called."""
+class GoogleWorkspace(Section):
+    """The company's Google Workspace, and its OAuth client for Access."""
 
-    team: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", examples=["acme"])
-    admins: tuple[Email, ...]
-    admin_cidrs: tuple[AdminSource, ...]
+    apps_domain: HostName
+    client_id: str = Field(
+        pattern=r"^\d+-[a-z0-9]+\.apps\.googleusercontent\.com$",
+        examples=["123456789012-abc123.apps.googleusercontent.com"],
+    )
+
+
+class Mfa(Section):
+    """The second factor: by what, and after how long again (`0m`: at every login)."""
+
+    authenticators: tuple[Literal["totp", "biometrics", "security_key"], ...] = Field(
+        default=("totp", "security_key"), min_length=1
+    )
+    session: Duration = "12h"
+
+
+class Posture(Section):
+    """What must be true of an admin's device: enrolled with us, checks passed on its platform."""
+
+    enrolled: bool = True
+    platform: Literal["windows", "mac", "linux"] | None = None
+    checks: tuple[Literal["disk-encryption", "firewall"], ...] = ()
+
+
+class ServiceToken(Section):
+    """A program's credentials. Raise `version` for a new secret; the one before counts until."""
+
+    uses: tuple[Literal["ssh", "admin-api"], ...] = Field(min_length=1, examples=[["ssh"]])
+    hours: int = Field(default=8760, ge=1, le=87600)
+    version: int | None = Field(default=None, ge=2)
+    previous_until: str | None = None
+
+
+class Access(Section):
+    """Cloudflare Access: who is an admin, how they log in, from where the admin API is called.
+
+    `organization`: this stack describes the account's Zero Trust organization, of which there is
+    one. `ssh`: the droplet's SSH answers as `ssh.<zone>`, too, through the tunnel.
+    """
+
+    team: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", examples=["acme"])
+    idp: GoogleWorkspace
+    admins: tuple[Email, ...] = Field(examples=[["ada@example.com"]])
+    admin_cidrs: tuple[AdminSource, ...] = Field(examples=[["198.51.100.7/32"]])
+    session: Duration = "8h"
+    mfa: Mfa = Mfa()
+    posture: Posture | None = None
+    ssh: bool = False
+    service_tokens: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")], ServiceToken] = (
+        Field(default={}, examples=[{"ci": {"uses": ["ssh"]}}])
+    )
+    organization: bool = True
 
 
 class Settings(Section):
@@ -333,6 +295,11 @@ class Settings(Section):
         """The public address, with the port where it is not HTTPS's own."""
         port = "" if self.https_port == 443 else f":{self.https_port}"
         return f"https://{self.hostname}{port}"
+
+    @property
+    def ssh_hostname(self) -> str | None:
+        """The name of SSH behind Access, where that is wanted."""
+        return f"ssh.{self.zone.name}" if self.access and self.access.ssh else None
 
     @property
     def outgoing_ca(self) -> str | None:

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from components.containers import CONNECTOR_MEMORY, ENTRANCE_MEMORY, GATEWAY_MEMORY
 from components.host import DOCKER_POOLS
-from stacks import limits, settings_edge
+from stacks import limits, settings_access, settings_edge
 from stacks.settings_model import DIGEST, Settings, Unavailable
 from stacks.settings_problems import NOT_SET, Problem, show
 
@@ -310,4 +310,5 @@ RULES: Final[tuple[Rule, ...]] = (
     _image,
     _production,
     settings_edge.edge,
+    settings_access.access,
 )

@@ -1,4 +1,4 @@
-"""One DNS zone per environment: what the other stacks' files say about theirs.
+"""What environments must not share: what the other stacks' files say about their zones.
 
 Cloudflare allows one entry-point ruleset per phase and zone, so two stacks that share a zone would
 overwrite each other's firewall and rate limits at every update.
@@ -33,11 +33,37 @@ def shared_zones(settings: Settings, stack: str, folder: Path) -> Iterator[Probl
             )
 
 
+def shared_organizations(settings: Settings, stack: str, folder: Path) -> Iterator[Problem]:
+    """Zero Trust has one organization per account; one stack alone may describe it."""
+    if settings.access is None or not settings.access.organization:
+        return
+    for file in sorted(folder.glob("Pulumi.*.yaml")):
+        access = _section(file, "payments:access")
+        if (
+            file.name == f"Pulumi.{stack}.yaml"
+            or not access
+            or not access.get("organization", True)
+        ):
+            continue
+        if _zone(file).get("account-id") == settings.zone.account_id:
+            yield Problem(
+                field="payments:access.organization",
+                value=show(True),
+                reason=f"{file.name} describes the organization of the same account: each update "
+                "would undo the other's",
+                remedy="set access.organization: false in one of the two",
+            )
+
+
 def _zone(file: Path) -> dict[str, Any]:
-    """The zone in a stack's file; a file that cannot be read is its own stack's problem."""
+    return _section(file, "payments:zone")
+
+
+def _section(file: Path, key: str) -> dict[str, Any]:
+    """A section of a stack's file; a file that cannot be read is its own stack's problem."""
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        zone = content["config"]["payments:zone"]
+        found = content["config"][key]
     except (OSError, yaml.YAMLError, KeyError, TypeError):
         return {}
-    return zone if isinstance(zone, dict) else {}
+    return found if isinstance(found, dict) else {}

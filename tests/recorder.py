@@ -129,6 +129,11 @@ def _outputs(args: mocks.MockResourceArgs, number: int) -> dict[str, Any]:
         "SpacesKey": {"accessKey": "DO00KEY", "secretKey": "spaces-secret"},
         "RandomBytes": {"base64": "c2Vzc2lvbi1rZXk="},
         "ZoneDnssec": {"ds": f"{name}. 3600 IN DS 2371 13 2 {number:064x}"},
+        "ZeroTrustAccessApplication": {"aud": f"{number:064x}"},
+        "ZeroTrustAccessServiceToken": {
+            "clientId": f"{number:032x}.access",
+            "clientSecret": f"cfast_{number:048d}",
+        },
         "RemoteImage": {"imageId": f"sha256:{number:064x}", "repoDigest": "r@sha256:0"},
         "Image": {"repoDigest": f"registry.twin.test:5000/payments@sha256:{number:064x}"},
     }

@@ -105,6 +105,7 @@ def account(home: Home, config: Mapping[str, Any], port: int) -> Json:
         "webhook_endpoints": [{"secret": "whsec_" + _letters(32)}],
     }
     flare = kept.get("cloudflare") or {"api_token": _letters(40)}
+    google = kept.get("google_workspace") or {"client_secret": "GOCSPX-" + _letters(28)}
     return describe_account(
         config,
         port,
@@ -112,6 +113,7 @@ def account(home: Home, config: Mapping[str, Any], port: int) -> Json:
         api_token=flare["api_token"],
         stripe_key=stripe["secret_key"],
         webhook_secret=stripe["webhook_endpoints"][0]["secret"],
+        google_secret=google["client_secret"],
     )
 
 
@@ -123,6 +125,7 @@ def describe_account(
     api_token: str,
     stripe_key: str,
     webhook_secret: str,
+    google_secret: str = "",
 ) -> Json:
     """account.json's content: the stack's own zone and host name, with these credentials."""
     zone = config.get("payments:zone") or {}
@@ -147,6 +150,23 @@ def describe_account(
             "secret_key": stripe_key,
             "webhook_endpoints": [{"url": url, "secret": webhook_secret}],
         },
+        "google_workspace": _workspace(config.get("payments:access") or {}, google_secret),
+    }
+
+
+def _workspace(access: Mapping[str, Any], client_secret: str) -> Json:
+    """The company's Google Workspace: Access's OAuth client, and its people, one no admin."""
+    provider = access.get("idp") or {}
+    domain = provider.get("apps-domain", "")
+    emails = [*access.get("admins", ()), *([f"visitor@{domain}"] if domain else [])]
+    return {
+        "domain": domain,
+        "client_id": provider.get("client-id", ""),
+        "client_secret": client_secret,
+        "people": [
+            {"email": email, "name": email.partition("@")[0].replace(".", " ").title()}
+            for email in emails
+        ],
     }
 
 
@@ -185,6 +205,7 @@ def write_stack(home: Home, accounts: Json, place: Place) -> None:
         "cloudflare:apiToken": accounts["cloudflare"]["api_token"],
         "payments:stripe-secret-key": accounts["stripe"]["secret_key"],
         "payments:stripe-webhook-secrets": accounts["stripe"]["webhook_endpoints"][0]["secret"],
+        "payments:access-idp-client-secret": accounts["google_workspace"]["client_secret"],
     }
     config = stackfile.with_secrets(config, secret, crypter)
     stackfile.write(home.path, STACK, stackfile.StackFile(config=config, salt=crypter.salt_line))

@@ -31,6 +31,7 @@ _PLACEHOLDERS = {
     "cloudflare:apiToken": "0" * 40,
     "payments:stripe-secret-key": "sk_test_" + "0" * 24,
     "payments:stripe-webhook-secrets": "whsec_" + "0" * 32,
+    "payments:access-idp-client-secret": "GOCSPX-" + "0" * 28,
 }
 _PRODUCTION = {"payments:stripe-secret-key": "sk_live_" + "0" * 24}
 

@@ -26,6 +26,7 @@ SECRETS: Final = {
     "cloudflare:apiToken": "cloudflare-secret-token",
     "payments:stripe-webhook-secrets": "whsec_first,whsec_second",
     "payments:registry-password": "registry-secret-password",
+    "payments:access-idp-client-secret": "GOCSPX-made-up-secret",
 }
 
 

@@ -176,6 +176,7 @@ def test_a_stack_whose_name_is_no_host_name_is_refused(load: Load) -> None:
     config = config.changed("payments:zone.name", "example.org")
     config = config.changed("payments:hostname", "pay.example.org")
     config = config.changed("payments:edge.redirect-from", None)
+    config = config.changed("payments:access.organization", False)
     found = _problems(load, "Prod_1", config)
     assert [problem.field for problem in found] == ["stack"]
 
