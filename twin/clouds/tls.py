@@ -19,9 +19,10 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+from cryptography.x509.oid import NameOID
 
 from twin.clouds.rules import items, known, unset
+from twin.clouds.tls_uses import EXTENDED_USES, KEY_USES
 from twin.protocol.resource import (
     UNKNOWN,
     ApiError,
@@ -45,26 +46,6 @@ _CURVES: Final[dict[str, type[ec.EllipticCurve]]] = {
 _DEFAULT_CURVE: Final = "P224"
 _DEFAULT_BITS: Final = 2048
 _RFC3339: Final = "%Y-%m-%dT%H:%M:%SZ"
-_KEY_USES: Final = tuple(
-    "digital_signature content_commitment key_encipherment data_encipherment key_agreement "
-    "cert_signing crl_signing encipher_only decipher_only".split()
-)
-_EXTENDED_USES: Final = {
-    "any_extended": ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
-    "server_auth": ExtendedKeyUsageOID.SERVER_AUTH,
-    "client_auth": ExtendedKeyUsageOID.CLIENT_AUTH,
-    "code_signing": ExtendedKeyUsageOID.CODE_SIGNING,
-    "email_protection": ExtendedKeyUsageOID.EMAIL_PROTECTION,
-    "ipsec_end_system": ObjectIdentifier("1.3.6.1.5.5.7.3.5"),
-    "ipsec_tunnel": ObjectIdentifier("1.3.6.1.5.5.7.3.6"),
-    "ipsec_user": ObjectIdentifier("1.3.6.1.5.5.7.3.7"),
-    "timestamping": ExtendedKeyUsageOID.TIME_STAMPING,
-    "ocsp_signing": ExtendedKeyUsageOID.OCSP_SIGNING,
-    "microsoft_server_gated_crypto": ObjectIdentifier("1.3.6.1.4.1.311.10.3.3"),
-    "netscape_server_gated_crypto": ObjectIdentifier("2.16.840.1.113730.4.1"),
-    "microsoft_commercial_code_signing": ObjectIdentifier("1.3.6.1.4.1.311.2.1.22"),
-    "microsoft_kernel_code_signing": ObjectIdentifier("1.3.6.1.4.1.311.61.1.1"),
-}
 _SUBJECT: Final = {
     "country": NameOID.COUNTRY_NAME,
     "organization": NameOID.ORGANIZATION_NAME,
@@ -383,12 +364,12 @@ def _with_authority(
 
 
 def _with_uses(builder: x509.CertificateBuilder, uses: list[str]) -> x509.CertificateBuilder:
-    plain = {use: use in uses for use in _KEY_USES}
+    plain = {use: use in uses for use in KEY_USES}
     if any(plain.values()):
         plain["key_cert_sign"] = plain.pop("cert_signing")
         plain["crl_sign"] = plain.pop("crl_signing")
         builder = builder.add_extension(x509.KeyUsage(**plain), critical=True)
-    if extended := [_EXTENDED_USES[use] for use in uses if use in _EXTENDED_USES]:
+    if extended := [EXTENDED_USES[use] for use in uses if use in EXTENDED_USES]:
         builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
     return builder
 

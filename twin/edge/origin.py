@@ -1,4 +1,6 @@
-"""The last step of the pipeline: the request goes through the tunnel, the reply streams back.
+"""The last step of the pipeline: the request goes to its origin, the reply streams back.
+
+Through the tunnel that the host's record names, or to the address that it holds.
 
 Every request gets a stream, and so a connection to the origin, of its own. A kept one could be
 closed by the origin at the very moment a POST is sent on it, and nobody could tell whether the POST
@@ -19,6 +21,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from twin.edge import pages
+from twin.edge.direct import Address, Direct, OriginUnreachable
 from twin.edge.exchange import Exchange, Reply, Result, Upgraded
 from twin.edge.headers import drop_hop_by_hop, is_websocket
 from twin.edge.logs import note
@@ -34,7 +37,7 @@ ORIGIN_TIMEOUT = 100.0
 class _Failed(aiohttp.ClientError):
     """Opening the stream failed; `error` is why, unwrapped by the HTTP client."""
 
-    def __init__(self, error: NoConnector | OriginRefused) -> None:
+    def __init__(self, error: NoConnector | OriginRefused | OriginUnreachable) -> None:
         super().__init__(str(error))
         self.error = error
 
@@ -59,14 +62,36 @@ class _TunnelConnector(aiohttp.BaseConnector):
         return protocol
 
 
+class _DirectConnector(aiohttp.BaseConnector):
+    """Makes the HTTP client's connections to one address, never kept."""
+
+    def __init__(self, direct: Direct, target: Address) -> None:
+        super().__init__(force_close=True, limit=0)
+        self._direct = direct
+        self._target = target
+
+    async def _create_connection(
+        self, req: ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    ) -> ResponseHandler:
+        protocol: ResponseHandler = self._factory()
+        try:
+            await self._direct.open(self._target, protocol)
+        except OriginUnreachable as error:
+            raise _Failed(error) from error
+        return protocol
+
+
 class Origin:
     """Sends exchanges to their origins. Close it when done."""
 
-    def __init__(self, routes: Routes, tunnels: Tunnels, timeout: float = ORIGIN_TIMEOUT) -> None:
+    def __init__(
+        self, routes: Routes, tunnels: Tunnels, direct: Direct, timeout: float = ORIGIN_TIMEOUT
+    ) -> None:
         self._routes = routes
         self._tunnels = tunnels
+        self._direct = direct
         self._timeout = aiohttp.ClientTimeout(total=None, sock_read=timeout)
-        self._sessions: dict[tuple[str, Service], aiohttp.ClientSession] = {}
+        self._sessions: dict[Address | tuple[str, Service], aiohttp.ClientSession] = {}
 
     async def close(self) -> None:
         """Close the clients."""
@@ -88,14 +113,19 @@ class Origin:
         except TimeoutError:
             return self._page(exchange, 524, "the origin did not answer in time")
         except (aiohttp.ClientError, OSError) as error:
-            return self._page(exchange, 502, f"the origin hung up: {error}")
+            code = 520 if isinstance(target, Address) else 502
+            return self._page(exchange, code, f"the origin hung up: {error}")
 
-    async def _send(self, exchange: Exchange, target: ToService) -> Result:
+    async def _send(self, exchange: Exchange, target: ToService | Address) -> Result:
         headers = exchange.headers.copy()
-        headers["Host"] = target.host_header or exchange.request.headers["Host"]
-        # Not `https`: the connector does TLS, where the service speaks it.
-        service = target.service
-        url = URL(f"http://{service.host}:{service.port}{exchange.to_origin}", encoded=True)
+        headers["Host"] = exchange.request.headers["Host"]
+        # Not `https`: the connectors do TLS, where the service speaks it.
+        if isinstance(target, Address):
+            authority = target.host
+        else:
+            headers["Host"] = target.host_header or headers["Host"]
+            authority = f"{target.service.host}:{target.service.port}"
+        url = URL(f"http://{authority}{exchange.to_origin}", encoded=True)
         session = self._session(target)
         if is_websocket(exchange.request):
             response = await bridge(session, url, headers, exchange)
@@ -114,12 +144,14 @@ class Origin:
             finish=answer.close,
         )
 
-    def _session(self, target: ToService) -> aiohttp.ClientSession:
-        key = (target.tunnel, target.service)
+    def _session(self, target: ToService | Address) -> aiohttp.ClientSession:
+        key = target if isinstance(target, Address) else (target.tunnel, target.service)
         session = self._sessions.get(key)
         if session is None:
             session = self._sessions[key] = aiohttp.ClientSession(
-                connector=_TunnelConnector(self._tunnels, *key),
+                connector=_DirectConnector(self._direct, key)
+                if isinstance(key, Address)
+                else _TunnelConnector(self._tunnels, *key),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 timeout=self._timeout,
@@ -129,7 +161,11 @@ class Origin:
             )
         return session
 
-    def _failed(self, exchange: Exchange, error: NoConnector | OriginRefused) -> Reply:
+    def _failed(
+        self, exchange: Exchange, error: NoConnector | OriginRefused | OriginUnreachable
+    ) -> Reply:
+        if isinstance(error, OriginUnreachable):
+            return self._page(exchange, error.code, f"the origin: {error.reason}")
         if isinstance(error, NoConnector):
             return self._page(exchange, 1033, "no connector is connected")
         code = 504 if error.code == errno.ETIMEDOUT else 502

@@ -33,6 +33,12 @@ _TEXTS = {
     502: ("Bad gateway", "The service behind the tunnel is down or refuses connections."),
     503: ("Service unavailable", "The tunnel has no ingress rule for this host."),
     504: ("Gateway time-out", "The connector could not connect to the service in time."),
+    520: ("Web server is returning an unknown error", "The origin hung up without an answer."),
+    521: ("Web server is down", "The origin refused the connection."),
+    522: ("Connection timed out", "The origin did not answer the connection."),
+    523: ("Origin is unreachable", "There is no way to the origin's address."),
+    525: ("SSL handshake failed", "Edge and origin could not agree on a TLS connection."),
+    526: ("Invalid SSL certificate", "The origin's certificate is not valid for this host."),
     524: ("A timeout occurred", "The service accepted the request and did not answer in time."),
 }
 _STATUS = {1001: 404, 1010: 403, 1015: 429, 1016: 530, 1020: 403, 1033: 530}

@@ -20,6 +20,7 @@ from twin.ca import CertificateAuthority
 from twin.clock import Clock
 from twin.edge import pages, stages
 from twin.edge.delivery.stages import Delivery
+from twin.edge.direct import Direct
 from twin.edge.exchange import Exchange, Reply, Stage, pipeline
 from twin.edge.fields import FieldSource
 from twin.edge.firewall import Firewall
@@ -77,7 +78,8 @@ class Edge:
         self.tunnels = Tunnels(store)
         self._authority = CertificateAuthority(home)
         self._run_dir = run_dir
-        self._origin = Origin(self.routes, self.tunnels, origin_timeout)
+        direct = Direct(store, run_dir, self._authority.certificate)
+        self._origin = Origin(self.routes, self.tunnels, direct, origin_timeout)
         self.fields = FieldSource(store, self.clock)
         self.firewall = Firewall(store, self.journal, self.fields)
         self.delivery = Delivery(store, self.clock, self.journal, self.fields, self.routes)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.twin.edge.harness import SITE, TUNNEL_ID, ZONE, account, deploy
+from twin.edge.direct import Address
 from twin.edge.routes import RECORD, Answer, Routes, ToService, Unroutable
 from twin.edge.tunnel import TUNNEL
 from twin.store import Store
@@ -78,10 +79,13 @@ def test_only_proxied_records_of_existing_tunnels_lead_anywhere(
     record(store, "lost", content="99999999-0000-4000-8000-000000000000.cfargotunnel.com")
     codes = {
         name: target.code
-        for name in ("grey", "mail", "direct", "lost", "none")
+        for name in ("grey", "mail", "lost", "none")
         if isinstance(target := routes.target(f"{name}.payments.localhost", "/"), Unroutable)
     }
-    assert codes == {"grey": 1016, "mail": 1016, "direct": 1016, "lost": 1033, "none": 1016}
+    assert codes == {"grey": 1016, "mail": 1016, "lost": 1033, "none": 1016}
+    assert routes.target("direct.payments.localhost", "/") == Address(
+        zone="a" * 32, host="direct.payments.localhost", address="203.0.113.9"
+    )
     assert routes.hosts() == sorted([SITE, "direct.payments.localhost", "lost.payments.localhost"])
 
 
