@@ -12,7 +12,14 @@ import socket
 import ssl
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,10 +42,10 @@ STRIPE_KEY = "sk_test_twin"
 WEBHOOK_SECRET = "whsec_twin"
 
 
-def account(webhook_url: str = "") -> dict[str, Any]:
+def account(webhook_url: str = "", zones: Sequence[Mapping[str, str]] = (ZONE,)) -> dict[str, Any]:
     endpoints = [{"url": webhook_url, "secret": WEBHOOK_SECRET}] if webhook_url else []
     return {
-        "cloudflare": {"accounts": [{"id": "b" * 32, "name": "tests"}], "zones": [ZONE]},
+        "cloudflare": {"accounts": [{"id": "b" * 32, "name": "tests"}], "zones": list(zones)},
         "stripe": {"secret_key": STRIPE_KEY, "webhook_endpoints": endpoints},
     }
 
@@ -221,7 +228,13 @@ class Site:
 
 @contextlib.asynccontextmanager
 async def running(
-    home: Path, *, webhook_url: str = "", port: int = 0, origin_timeout: float = 100.0
+    home: Path,
+    *,
+    webhook_url: str = "",
+    port: int = 0,
+    origin_timeout: float = 100.0,
+    firewall: Path | None = None,
+    zones: Sequence[Mapping[str, str]] = (ZONE,),
 ) -> AsyncIterator[Site]:
     async with contextlib.AsyncExitStack() as stack:
         run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pp-", dir="/tmp")))
@@ -232,10 +245,11 @@ async def running(
             home,
             store,
             None,  # type: ignore[arg-type]
-            account(webhook_url),
+            account(webhook_url, zones),
             port,
             run_dir,
             origin_timeout=origin_timeout,
+            firewall=firewall,
         )
         await edge.start()
         stack.push_async_callback(edge.stop)
