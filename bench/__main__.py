@@ -1,4 +1,4 @@
-"""`python -m bench [preview] [bring-up] [service]`: measure, show, and keep the figures as data."""
+"""`python -m bench [NAME …]`: measure, show, and keep the figures as data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from bench import bring_up, cold_up, preview, service
+from bench import bring_up, cold_up, edge_rules, preview, service
 from tools.console import Ui
 from tools.errors import ToolError
 
@@ -22,6 +22,7 @@ BENCHMARKS: Final[dict[str, Callable[[Ui], dict[str, Any]]]] = {
     "preview": preview.measure,
     "bring-up": bring_up.measure,
     "service": service.measure,
+    "edge-rules": edge_rules.measure,
 }
 REMOVES_IMAGES: Final = {"cold-up": cold_up.measure}
 
