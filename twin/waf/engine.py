@@ -15,7 +15,7 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -52,10 +52,10 @@ class Asked:
     body: bytes = b""
     variables: Mapping[str, str] = field(default_factory=dict)
 
-    def fields(self) -> list[bytes]:
-        """Return what is sent, in its order."""
+    def fields(self, settings: Mapping[str, str]) -> list[bytes]:
+        """Return what is sent, in its order; `settings` are variables of every request."""
         return [
-            json.dumps(dict(self.variables)).encode(),
+            json.dumps({**settings, **self.variables}).encode(),
             self.client.encode(),
             self.method.encode(errors="surrogateescape"),
             self.target,
@@ -72,6 +72,10 @@ class Engine:
         self.about: dict[str, Any] = {}
         """What the engine said of itself: `engine`, `ruleset`, `rules`. Empty before it did."""
         self.starts = 0
+        self.variables: dict[str, str] = {}
+        """Settings of the core ruleset for every request (its `tx` variables)."""
+        self.observers: list[Callable[[Asked, Verdict], None]] = []
+        """Told of every verdict."""
         self._program = program
         self._environment = {"GOMEMLIMIT": memory, "PATH": os.defpath}
         self._ready = asyncio.Event()
@@ -104,11 +108,14 @@ class Engine:
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await self._ready.wait()
-                return read(await self._ask(asked.fields()))
+                verdict = read(await self._ask(asked.fields(self.variables)))
         except TimeoutError:
             raise EngineDown(f"no answer within {WAIT_SECONDS:.0f} s") from None
         except ValueError as error:
             raise EngineDown(f"it could not judge the request: {error}") from error
+        for observe in self.observers:
+            observe(asked, verdict)
+        return verdict
 
     async def _ask(self, fields: Sequence[bytes]) -> bytes:
         writer = self._writer

@@ -13,8 +13,10 @@ from typing import Final, Protocol
 
 from twin.edge import pages
 from twin.edge.body import look
-from twin.edge.exchange import Exchange, Next, Result
+from twin.edge.exchange import Exchange, Next, Reply, Result
 from twin.edge.fields import FieldSource
+from twin.edge.firewall import interstitial
+from twin.edge.firewall.challenge import LEVELS, Challenges
 from twin.edge.journal import Journal
 from twin.edge.logs import note
 from twin.waf.decide import Decision, decide
@@ -25,17 +27,7 @@ from twin.waf.verdict import Verdict
 LOG: Final = "log"
 UNAVAILABLE: Final = 500
 
-BLOCK: Final = "block"
 REFUSED: Final = 403
-
-
-class Challenge(Protocol):
-    """Puts a challenge to the visitor, lets through who passed one, and records what it did."""
-
-    async def __call__(
-        self, exchange: Exchange, following: Next, *, action: str, decision: Decision
-    ) -> Result:
-        """Answer the exchange."""
 
 
 class Inspects(Protocol):
@@ -54,13 +46,13 @@ class ManagedRules:
         fields: FieldSource,
         journal: Journal,
         engine: Inspects | None,
-        challenge: Challenge | None = None,
+        challenges: Challenges,
     ) -> None:
         self._deployed = deployed
         self._fields = fields
         self._journal = journal
         self._engine = engine
-        self._challenge = challenge
+        self._challenges = challenges
         self._told = False
 
     async def __call__(self, exchange: Exchange, following: Next) -> Result:
@@ -94,14 +86,29 @@ class ManagedRules:
             decision = decide(step, verdict, skipped)
             if decision is None:
                 continue
-            if decision.action not in (LOG, BLOCK) and self._challenge is not None:
-                return await self._challenge(
-                    exchange, following, action=decision.action, decision=decision
-                )
-            self._record(exchange, decision)
-            if decision.action != LOG:
-                return pages.error(REFUSED, host=exchange.host, ray=exchange.ray)
+            reply = self._carry_out(exchange, decision)
+            if reply is not None:
+                return reply
         return await following(exchange)
+
+    def _carry_out(self, exchange: Exchange, decision: Decision) -> Reply | None:
+        """Do what a ruleset decided; None lets the request go on to the next one."""
+        challenged = decision.action in LEVELS
+        if challenged and self._challenges.cleared(exchange, decision.action):
+            return None
+        self._record(exchange, decision)
+        if decision.action == LOG:
+            return None
+        if not challenged:
+            return pages.error(REFUSED, host=exchange.host, ray=exchange.ray)
+        puzzle = self._challenges.put(
+            exchange,
+            decision.action,
+            phase=PHASE,
+            rule=decision.rule,
+            description=decision.description,
+        )
+        return interstitial.page(exchange, puzzle)
 
     def _record(self, exchange: Exchange, decision: Decision) -> None:
         self._journal.record(

@@ -14,9 +14,9 @@ const bodyLimit = 2 << 20
 
 // DetectionOnly: every rule is evaluated and none interrupts, because the edge decides from the
 // whole list, by the ruleset that was deployed. Responses are not inspected: the edge's phase is
-// the request's.
+// the request's. SecRxPreFilter stays off: it is a tenth faster, and with it rules 942220 and 932311
+// no longer match what their own tests send (v3.8.1).
 var directives = fmt.Sprintf(`
-SecRxPreFilter On
 Include @coraza.conf-recommended
 SecRuleEngine DetectionOnly
 SecAuditEngine Off
