@@ -70,7 +70,7 @@ class Fields(dict[str, Value]):
         self["http.response.content_type.media_type"] = media.strip().lower()
         for prefix in ("", "raw."):
             self[f"{prefix}http.response.headers"] = headers
-            self[f"{prefix}http.response.headers.names"] = [n.lower() for n in reply.headers]
+            self[f"{prefix}http.response.headers.names"] = _lower_names(reply.headers)
             self[f"{prefix}http.response.headers.values"] = list(reply.headers.values())
         return self
 
@@ -169,6 +169,11 @@ def _headers(fields: Fields) -> Value:
     for name in headers:
         found.setdefault(name.lower(), list(headers.getall(name)))
     return found
+
+
+def _lower_names(headers: Mapping[str, str]) -> list[Value]:
+    # Not by iterating over the names themselves: that gives each but once.
+    return [name.lower() for name, _ in headers.items()]
 
 
 def _header(name: str, joined: str = "") -> Callable[[Fields], Value]:
@@ -296,7 +301,7 @@ _COMPUTE: Final[dict[str, Callable[[Fields], Value]]] = {
     "http.user_agent": _header("User-Agent"),
     "http.x_forwarded_for": _header("X-Forwarded-For", ", "),
     "http.request.headers": _headers,
-    "http.request.headers.names": lambda f: [n.lower() for n in f.exchange.request.headers],
+    "http.request.headers.names": lambda f: _lower_names(f.exchange.request.headers),
     "http.request.headers.values": lambda f: list(f.exchange.request.headers.values()),
     "http.request.cookies": _cookies,
     "http.request.uri": _uri,

@@ -74,4 +74,4 @@ def error(code: int, *, host: str, ray: str) -> Reply:
             "Referrer-Policy": "same-origin",
         }
     )
-    return Reply(status=_STATUS.get(code, code), headers=headers, body=body.encode())
+    return Reply(status=_STATUS.get(code, code), headers=headers, body=body.encode(errors="replace"))

@@ -79,7 +79,12 @@ class EdgePage:
             visitors=self._front.fields.visitors.assigned(),
             query=urlencode({key: value for key, value in wanted.items() if value}),
         )
-        return web.Response(text=text, content_type="text/html", headers=HEADERS)
+        return web.Response(
+            body=text.encode(errors="replace"),  # a path may hold bytes that are no text
+            content_type="text/html",
+            charset="utf-8",
+            headers=HEADERS,
+        )
 
     # --- what is shown --------------------------------------------------------------------------
     def clock(self) -> dict[str, Any]:

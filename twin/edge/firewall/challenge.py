@@ -144,7 +144,7 @@ class Challenges:
         for value in _cookies(exchange):
             packed, _, signature = value.partition(".")
             expected = self._signature(exchange, packed)
-            if not hmac.compare_digest(signature.encode(), expected.encode()):
+            if not hmac.compare_digest(_bytes(signature), expected.encode()):
                 continue
             padded = packed + "=" * (-len(packed) % 4)
             zone, level, until = json.loads(base64.urlsafe_b64decode(padded))
@@ -156,6 +156,11 @@ class Challenges:
         bound = [packed, exchange.visitor, exchange.request.headers.get("User-Agent", "")]
         text = json.dumps(bound).encode()
         return hmac.new(self._secret, text, hashlib.sha256).hexdigest()
+
+
+def _bytes(text: str) -> bytes:
+    """Return what was sent: bytes that are no UTF-8 are kept as surrogates in a header's text."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def is_solution(nonce: str, answer: str) -> bool:

@@ -51,4 +51,4 @@ def page(exchange: Exchange, puzzle: Puzzle) -> Reply:
             "X-Content-Type-Options": "nosniff",
         }
     )
-    return Reply(status=403, headers=headers, body=body.encode())
+    return Reply(status=403, headers=headers, body=body.encode(errors="replace"))

@@ -255,3 +255,19 @@ def test_verified_bots_are_known_by_address_and_fight_mode_cannot_be_skipped(
             assert decided(site)[-1] == ("block", "sbfm_verified_bots")
 
     run(scenario())
+
+
+def test_bytes_that_are_no_text_break_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with zone(tmp_path, rule("true", "managed_challenge")) as site:
+            for host in (b"pay", b"p\xffy"):
+                request = b"GET /\xff?\xfe HTTP/1.1\r\nHost: " + host + b".payments.localhost\r\n"
+                request += b"Cookie: cf_clearance=\xff.\xff\r\nUser-Agent: \xff\r\n"
+                answered = await site.raw(request + b"Connection: close\r\n\r\n", whole=False)
+                assert answered.split()[1] in (b"400", b"403"), answered
+            assert await status(site) == 403
+            page = site.url("/edge", "twin.localhost")
+            async with site.client.get(page) as shown:
+                assert shown.status == 200, await shown.text()
+
+    run(scenario())

@@ -215,3 +215,22 @@ def test_a_rule_that_cannot_be_read_is_shown_and_the_others_hold(tmp_path: Path)
             assert "odd" in faults[0]
 
     run(scenario())
+
+
+def test_the_origin_is_told_the_country_unless_geolocation_is_off(tmp_path: Path) -> None:
+    from aiohttp import web
+
+    async def origin(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(text=request.headers.get("CF-IPCountry", "not told"))
+
+    async def scenario() -> None:
+        async with zone(tmp_path) as site:
+            await site.origin(origin)
+            await site.connector(n=1)
+            site.edge.fields.visitors.assign(b'{"127.0.0.1": {"country": "FR"}}')
+            lie = {"CF-IPCountry": "DE"}
+            for value, answer in (("on", "FR"), ("off", "not told")):
+                setting(site, "ip_geolocation", value)
+                assert await (await ask(site, headers=dict(lie))).text() == answer
+
+    run(scenario())
