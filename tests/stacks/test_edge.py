@@ -12,8 +12,6 @@ from tests.recorder import Recorder, value_of
 from tests.stacks import stackfiles
 from tests.stacks.stackfiles import StackConfig
 
-ACCESS = {"team": "acme", "admins": ["ada@example.com"], "admin-cidrs": ["198.51.100.7/32"]}
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -49,11 +47,14 @@ def test_a_gateways_addresses_can_be_named(folder: Path) -> None:
 
 
 def test_the_admins_list_is_the_stacks_own(folder: Path) -> None:
-    config = stackfiles.read("prod").changed("payments:access", ACCESS)
+    config = stackfiles.read("prod").changed("payments:access.admin-cidrs", ["198.51.100.7/32"])
     wanted = edge.wishes(_loaded(folder, "prod", config))
     assert wanted.admin_list == "payments_prod_admins", "an account may hold several stacks"
     assert wanted.admin_cidrs == ("198.51.100.7/32",)
     assert "access" in wanted.has
+    bare = stackfiles.read("local").changed("payments:access", None)
+    without = edge.wishes(_loaded(folder, "local", bare))
+    assert (without.admin_cidrs, without.has) == ((), {"tunnel"})
 
 
 @pytest.mark.parametrize("plan", ["free", "pro", "business"])
