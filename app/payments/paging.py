@@ -75,3 +75,11 @@ def _decode(cursor: str, parse: Sequence[Callable[[str], Any]]) -> list[Any]:
         return [read(text) for read, text in zip(parse, texts, strict=True)]
     except (binascii.Error, ValueError, OverflowError) as error:
         raise BadCursorError("Ask for the list again, without a cursor.") from error
+
+
+def row_number(told: str) -> int:
+    """Read a row's number; one that no column could hold is refused before the database does."""
+    number = int(told)
+    if not 0 <= number < 2**63:
+        raise ValueError("out of range")
+    return number

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 
 from payments.access.guard import CurrentAdmin, current_admin
 from payments.admin import actions, reads
-from payments.admin.paging import SIZE, Cursor, Limit, Page
 from payments.admin.views import (
     AccountRow,
     AuditRow,
@@ -22,6 +21,7 @@ from payments.admin.views import (
 )
 from payments.db import RequestSession
 from payments.errors import ForbiddenError
+from payments.paging import SIZE, Cursor, Limit, Page
 from payments.people.web import CookieAuthenticator
 from payments.resources import Resources
 

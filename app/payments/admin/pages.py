@@ -11,7 +11,6 @@ from fastapi.responses import RedirectResponse, Response
 from payments.access.guard import CurrentAdmin, Door, current_admin
 from payments.access.people import Admin
 from payments.admin import actions, reads
-from payments.admin.paging import SIZE, Cursor
 from payments.admin.words import (
     NOTES,
     PAYMENT_STATUSES,
@@ -23,6 +22,7 @@ from payments.admin.words import (
 )
 from payments.errors import ConflictError
 from payments.pages.render import Note, Renderer
+from payments.paging import SIZE, Cursor
 from payments.people import audit
 from payments.people.service import People
 from payments.people.sessions import Session

@@ -9,7 +9,6 @@ from uuid import UUID
 from sqlalchemy import Row, Select, Text, cast, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from payments.admin.paging import Page, page
 from payments.admin.views import (
     AccountRow,
     AuditRow,
@@ -28,6 +27,7 @@ from payments.inbox.models import InboxRow
 from payments.inbox.service import REPLAYABLE
 from payments.ledger.models import Account, EntryRow, TransferRow
 from payments.orders.models import Order, Payment, StatusChange
+from payments.paging import Page, page, row_number
 from payments.people import audit, models
 from payments.worker.invariants import INVARIANTS, WAITING
 
@@ -191,7 +191,7 @@ async def webhooks(
         session,
         query,
         order=(InboxRow.id,),
-        parse=(_number_in_cursor,),
+        parse=(row_number,),
         cursor=cursor,
         limit=limit,
         view=lambda row: webhook_view(row[0]),
@@ -249,7 +249,7 @@ async def audit_log(session: AsyncSession, *, cursor: str | None, limit: int) ->
             person, cast(person.id, Text) == models.AuditRow.actor
         ),
         order=(models.AuditRow.id,),
-        parse=(_number_in_cursor,),
+        parse=(row_number,),
         cursor=cursor,
         limit=limit,
         view=lambda row: AuditRow(
@@ -284,7 +284,7 @@ async def accounts(
         session,
         query,
         order=(Account.id,),
-        parse=(_number_in_cursor,),
+        parse=(row_number,),
         cursor=cursor,
         limit=limit,
         view=lambda row: AccountRow(
@@ -297,11 +297,3 @@ async def accounts(
             held=row[0].held,
         ),
     )
-
-
-def _number_in_cursor(told: str) -> int:
-    """Read a row's number; one that no column could hold is refused before the database does."""
-    number = int(told)
-    if not 0 <= number < 2**63:
-        raise ValueError("out of range")
-    return number

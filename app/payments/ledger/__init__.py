@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 def install(app: FastAPI) -> None:
     """Add the ledger's endpoints."""
-    from payments.ledger.routes import router
+    from payments.ledger import routes, transactions
 
-    app.include_router(router)
+    app.include_router(routes.router)
+    app.include_router(transactions.router)

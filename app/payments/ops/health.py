@@ -112,7 +112,9 @@ def router(health: Health) -> APIRouter:
         status = "ready" if ok else "draining" if health.draining() else "not ready"
         return JSONResponse({"status": status, "checks": checks}, 200 if ok else 503)
 
+    # The second one is where clients of earlier versions ask.
     @routes.api_route("/health", methods=["GET", "HEAD"])
+    @routes.api_route("/api/health", methods=["GET", "HEAD"])
     async def whole() -> Response:
         checks = await health.whole()
         ok = all(checks.values())

@@ -11,10 +11,12 @@ from redis.exceptions import TimeoutError as CacheTimeoutError
 
 from payments.errors import problem_response
 from payments.ops.logs import get_logger
+from payments.people.api import AccountApi
 from payments.people.csrf import Csrf
 from payments.people.lockout import Lockout
 from payments.people.service import People
 from payments.people.sessions import Sessions
+from payments.people.tokens import Tokens
 from payments.people.web import CookieAuthenticator
 from payments.resources import Resources
 
@@ -22,7 +24,10 @@ log = get_logger(__name__)
 
 
 def plug(app: FastAPI) -> None:
-    """Set `app.state.people`, `authenticator` and `clock`, and answer 503 without the cache."""
+    """Set `app.state.people`, `authenticator` and `clock`; add the endpoints of accounts.
+
+    Without the cache the answer is 503.
+    """
     resources: Resources = app.state.resources
     app.state.clock = time.time
 
@@ -32,9 +37,11 @@ def plug(app: FastAPI) -> None:
 
     sessions = Sessions(resources.cache, clock)
     app.state.people = People(resources.database, sessions, Lockout(resources.cache, clock))
-    app.state.authenticator = CookieAuthenticator(
-        sessions, Csrf(resources.settings.session_key_bytes), resources.settings.public_url
-    )
+    key, url = resources.settings.session_key_bytes, resources.settings.public_url
+    tokens = Tokens(key, url, clock)
+    authenticator = CookieAuthenticator(sessions, Csrf(key), url, tokens)
+    app.state.authenticator = authenticator
+    app.include_router(AccountApi(app.state.people, authenticator, tokens).routes)
     app.add_exception_handler(CacheConnectionError, _on_cache)
     app.add_exception_handler(CacheTimeoutError, _on_cache)
 

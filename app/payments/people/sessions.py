@@ -92,7 +92,10 @@ class Sessions:
         """Return the live session of a cookie's value and count this as use, or None."""
         if not token or len(token) > 200:
             return None
-        key = _key(token)
+        return await self.touch(_key(token))
+
+    async def touch(self, key: str) -> Session | None:
+        """Return the live session of a digest and count this as use, or None."""
         argv = (round(self._clock() * 1000), IDLE * 1000, ABSOLUTE * 1000)
         raw = await self._cache.eval(_TOUCH, 1, f"session:{key}", *argv)
         flat = [_text(item) for item in raw]

@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 from fastapi import Request
 from fastapi.responses import Response
 
-from payments.errors import ForbiddenError
+from payments.errors import ForbiddenError, UnauthenticatedError
 from payments.people import csrf
 from payments.people.csrf import Csrf
 from payments.people.service import Caller
 from payments.people.sessions import ABSOLUTE, COOKIE, Session, Sessions
+from payments.people.tokens import Tokens
 from payments.security import Principal
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -22,20 +23,43 @@ _UNREAD: Final = object()
 
 
 class CookieAuthenticator:
-    """Who a request's session cookie belongs to. `app.state.authenticator` of the service."""
+    """Who a request's session belongs to. `app.state.authenticator` of the service.
 
-    def __init__(self, sessions: Sessions, tokens: Csrf, public_url: str) -> None:
+    The session is named by a cookie, or by a token for clients of the API (see `tokens`). A token
+    is sent by a program on purpose and by no browser by itself, so it needs no CSRF token.
+    """
+
+    def __init__(
+        self, sessions: Sessions, tokens: Csrf, public_url: str, bearers: Tokens | None = None
+    ) -> None:
         self._sessions = sessions
         self._tokens = tokens
         self._origin = public_url
+        self._bearers = bearers
 
     async def __call__(self, request: Request) -> Principal | None:
-        """Return the caller; None without a live session; 403 for a forged unsafe request."""
+        """Return the caller; None without a live session.
+
+        Raises 403 for a forged unsafe request, 401 for a token that stands for nothing.
+        """
+        if (token := _bearer(request)) is not None and self._bearers is not None:
+            return await self._by_token(request, token, self._bearers)
         session = await self.session(request)
         if session is None:
             return None
         if request.method not in SAFE_METHODS:
             await self.check(request, session.key)
+        return Principal(id=session.user_id, roles=frozenset({session.role}))
+
+    async def _by_token(self, request: Request, token: str, bearers: Tokens) -> Principal:
+        key = bearers.session_of(token)
+        session = None if key is None else await self._sessions.touch(key)
+        if session is None:
+            raise UnauthenticatedError(
+                "The token has ended or was never one of ours. Log in again.",
+                headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
+            )
+        request.state.session = session
         return Principal(id=session.user_id, roles=frozenset({session.role}))
 
     async def session(self, request: Request) -> Session | None:
@@ -129,6 +153,12 @@ def local_path(target: str | None, default: str) -> str:
     if any(ord(c) < 0x21 or ord(c) == 0x7F for c in target):
         return default
     return target
+
+
+def _bearer(request: Request) -> str | None:
+    """Return the JSON web token of the `Authorization` header; None for every other credential."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token if scheme.lower() == "bearer" and token.startswith("eyJ") else None
 
 
 async def _sent_token(request: Request) -> str | None:
