@@ -157,6 +157,7 @@ async def test_of_a_thousand_at_once_exactly_the_allowed_number_is_let_in(redis_
     replicas = [cache.connect(settings_) for _ in range(2)]
     await replicas[0].flushdb()
     both = [Counters(replica, clock, KEY) for replica in replicas]
+
     async def ask(number: int) -> float:
         standings = await both[number % 2].count(limits, ADDRESS)
         return max(standing.refused for standing in standings)
