@@ -16,6 +16,7 @@ _LOCKS = {
     "app/requirements-test.txt": "app/requirements-test.lock",
     "tools/uv.txt": "tools/uv.lock",
     "tools/engine/go.txt": "tools/engine/go.lock",
+    "tools/scan/sslyze.txt": "tools/scan/sslyze.lock",
 }
 
 
