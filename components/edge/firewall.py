@@ -79,7 +79,8 @@ def rules(
     `access_hosts` are names that Access alone guards (SSH), `redirected` names that only redirect,
     `admin_list` is the list of addresses that may call the admin API; without one nobody may.
     """
-    wanted = [_webhooks(webhooks), _health()]
+    wanted = [_webhooks(webhooks)] if webhooks else []
+    wanted.append(_health())
     if access_hosts:
         wanted.append(_access_hosts(access_hosts))
     wanted += [

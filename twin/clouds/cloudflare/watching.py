@@ -82,9 +82,7 @@ class LogpushJob(Resource):
                 if owner in (record.outputs.get("zoneId"), record.outputs.get("accountId"))
             ]
             if len(others) >= MAX_JOBS:
-                raise ApiError(
-                    400, f"creating a new job is not allowed: {MAX_JOBS} jobs exist (1002)"
-                )
+                raise ApiError(400, f"creating a new job is not allowed: {MAX_JOBS} exist (1002)")
             made = {"enabled": False, "dataset": "http_requests", "kind": "", **inputs}
         return Created(id=id, outputs=made)
 

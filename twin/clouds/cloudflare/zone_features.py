@@ -115,7 +115,7 @@ class BotManagement(_OnePerZone):
         if known(inputs, "fightMode") and has(plan, "pro"):
             yield Failure(
                 "fightMode",
-                f"true: Bot Fight Mode is Free's, the plan {plan} has Super Bot Fight Mode",
+                f"true is for the plan free, {plan} has Super Bot Fight Mode instead",
             )
 
     def made(self, ctx: Context, inputs: Props, before: Props) -> Props:
