@@ -30,6 +30,7 @@ FEATURES: tuple[str, ...] = (
     "payments.people",
     "payments.ledger",
     "payments.orders",
+    "payments.subscriptions",
     "payments.inbox",
     "payments.pages",
     "payments.admin",

@@ -9,7 +9,7 @@ inside each transaction, because PgBouncer refuses unknown start-up parameters.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final
 
@@ -41,10 +41,22 @@ class UnsafeRoleError(Exception):
     """The login could do more than the service may: it must not be used."""
 
 
+Announce = Callable[[Collection[str]], Awaitable[None]]
+"""Tells whoever keeps copies what has changed, after the commit; it must not raise."""
+
+_TOPICS: Final = "changed_topics"
+
+
+def changed(session: AsyncSession, topic: str) -> None:
+    """Have `topic` announced once the session's transaction is committed, and only then."""
+    session.info.setdefault(_TOPICS, set()).add(topic)
+
+
 class Database:
     """The connection pool, and transactions on it.
 
-    `pool_size` bounds the connections of this process; `wait_seconds` bounds the wait for one.
+    `pool_size` bounds the connections of this process; `wait_seconds` bounds the wait for one;
+    `announce` is called with the topics of a transaction after its commit.
     """
 
     def __init__(
@@ -54,7 +66,9 @@ class Database:
         name: str,
         pool_size: int = 10,
         wait_seconds: float = POOL_TIMEOUT_SECONDS,
+        announce: Announce | None = None,
     ) -> None:
+        self._announce = announce
         self.engine = _engine(settings, name=name, pool_size=pool_size, wait_seconds=wait_seconds)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._verified = False
@@ -64,8 +78,12 @@ class Database:
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """Open a transaction; committed at the end of the block, rolled back on an exception."""
         await self.verify_role()
-        async with self._sessions() as session, session.begin():
-            yield session
+        async with self._sessions() as session:
+            async with session.begin():
+                yield session
+            topics = session.info.get(_TOPICS)
+        if topics and self._announce is not None:
+            await self._announce(topics)
 
     async def verify_role(self) -> None:
         """Refuse to work as a role that could change entries or escape row security.

@@ -19,6 +19,7 @@ QUEUE: Final = "payments"
 PROCESS_EVENT: Final = "inbox.process"
 REPAIR_PAYMENT: Final = "orders.repair"
 REPAIR_REFUND: Final = "refunds.repair"
+LEARN_METHOD: Final = "subscriptions.learn_method"
 
 _DEFER: Final = text(
     "SELECT payments.procrastinate_defer_jobs_v1(ARRAY[ROW(:queue, :task, 0, NULL,"

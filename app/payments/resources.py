@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from redis.asyncio import Redis
 
@@ -31,9 +32,15 @@ class Resources:
 
 def build(settings: ServiceSettings, *, name: str, pool_size: int = 10) -> Resources:
     """Make the resources of one process; nothing connects before it is used."""
+    store = cache.connect(settings.cache)
     return Resources(
         settings=settings,
-        database=Database(settings.database, name=name, pool_size=pool_size),
-        cache=cache.connect(settings.cache),
+        database=Database(
+            settings.database,
+            name=name,
+            pool_size=pool_size,
+            announce=partial(cache.announce, store),
+        ),
+        cache=store,
         gateways=registry.build(settings),
     )

@@ -38,6 +38,9 @@ class StripeServer:
     creates: int = 0
     refunds: dict[str, dict[str, Any]] = field(default_factory=dict)
     refund_calls: int = 0
+    intents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    declines: bool = False
+    saves: bool = True
     refund_status: str = "succeeded"
     numbers: Any = field(default_factory=itertools.count)
 
@@ -107,6 +110,54 @@ class StripeServer:
         """GET /v1/balance."""
         return JSONResponse({"object": "balance", "available": [], "livemode": False})
 
+    async def intent_create(self, request: Request) -> Response:
+        """POST /v1/payment_intents: a charge off session."""
+        fault = self.faults.pop(0) if self.faults else None
+        if fault == "fail":
+            return _error(500, "broken")
+        form = {name: str(value) for name, value in (await request.form()).items()}
+        key = request.headers["idempotency-key"]
+        if key in self.keys and self.keys[key][0] != form:
+            return _error(400, None, kind="idempotency_error")
+        if key not in self.keys:
+            ref = f"pi_off_{next(self.numbers):06d}"
+            self.intents[ref] = {
+                "id": ref,
+                "object": "payment_intent",
+                "created": int(time.time()),
+                "amount": int(form["amount"]),
+                "currency": form["currency"],
+                "customer": form["customer"],
+                "payment_method": form["payment_method"],
+                "status": "requires_payment_method" if self.declines else "succeeded",
+                "metadata": {
+                    "order_id": form["metadata[order_id]"],
+                    "payment_id": form["metadata[payment_id]"],
+                },
+            }
+            self.keys[key] = (form, ref)
+        if fault == "fail_after_commit":
+            return _error(500, "broken")
+        made = self.intents[self.keys[key][1]]
+        if made["status"] != "succeeded":
+            error = {"type": "card_error", "code": "card_declined", "payment_intent": made}
+            return JSONResponse({"error": error}, 402)
+        return JSONResponse(made)
+
+    async def intent_retrieve(self, request: Request) -> Response:
+        """GET /v1/payment_intents/{ref}: of a session, with the method it saved."""
+        ref = request.path_params["ref"]
+        customer, method = ("cus_1", "pm_1") if self.saves else (None, None)
+        saved = {"customer": customer, "payment_method": method}
+        return JSONResponse({"id": ref, "object": "payment_intent", "status": "succeeded"} | saved)
+
+    async def intent_list(self, request: Request) -> Response:
+        """GET /v1/payment_intents."""
+        data = list(self.intents.values())
+        return JSONResponse(
+            {"object": "list", "url": "/v1/payment_intents", "has_more": False, "data": data}
+        )
+
     async def refund(self, request: Request) -> Response:
         """POST /v1/refunds."""
         self.refund_calls += 1
@@ -173,6 +224,9 @@ async def serve() -> AsyncIterator[StripeServer]:
             Route("/v1/checkout/sessions", state.create, methods=["POST"]),
             Route("/v1/checkout/sessions", state.listed, methods=["GET"]),
             Route("/v1/checkout/sessions/{ref}", state.retrieve, methods=["GET"]),
+            Route("/v1/payment_intents", state.intent_create, methods=["POST"]),
+            Route("/v1/payment_intents", state.intent_list, methods=["GET"]),
+            Route("/v1/payment_intents/{ref}", state.intent_retrieve, methods=["GET"]),
             Route("/v1/refunds", state.refund, methods=["POST"]),
             Route("/v1/refunds", state.refund_list, methods=["GET"]),
             Route("/v1/balance", state.balance, methods=["GET"]),

@@ -68,6 +68,8 @@ class CheckoutRequest:
     success_url: str
     cancel_url: str
     expires_at: datetime
+    save_method: bool = False
+    """Whether the customer agrees to be charged again without being asked (a subscription)."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the form that is persisted."""
@@ -81,6 +83,7 @@ class CheckoutRequest:
             "success_url": self.success_url,
             "cancel_url": self.cancel_url,
             "expires_at": int(self.expires_at.timestamp()),
+            "save_method": self.save_method,
         }
 
     @classmethod
@@ -95,6 +98,7 @@ class CheckoutRequest:
             success_url=value["success_url"],
             cancel_url=value["cancel_url"],
             expires_at=datetime.fromtimestamp(value["expires_at"], UTC),
+            save_method=value.get("save_method", False),  # not in rows of earlier releases
         )
 
 
@@ -199,6 +203,15 @@ class Refund:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """A charge without the customer, as the gateway has it. `declined` may be tried again later."""
+
+    payment_ref: str | None
+    status: Literal["succeeded", "pending", "declined"]
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListedPayment:
     """A payment as the gateway's own list has it, to be held against our books."""
 
@@ -270,6 +283,23 @@ class Refunding(Protocol):
 
     async def find_refund(self, request: RefundRequest) -> Refund | None:
         """Look for a refund made under `request`, when its key is too old to ask again."""
+
+
+@runtime_checkable
+class Charging(Protocol):
+    """A gateway that keeps a customer's way to pay, and charges it again when we ask."""
+
+    async def saved_method(self, payment_ref: str) -> str | None:
+        """Return what a payment with `save_method` has left to be charged again; opaque to us."""
+
+    async def charge(self, request: CheckoutRequest, method: str) -> Charge:
+        """Charge a saved method under `request.key`; asked again it returns the same charge.
+
+        Raises `GatewayRefusedError` when there is none, `GatewayUnknownError` when nobody knows.
+        """
+
+    async def find_charge(self, request: CheckoutRequest, method: str) -> Charge | None:
+        """Look for a charge made under `request`, when its key is too old to ask again."""
 
 
 @runtime_checkable

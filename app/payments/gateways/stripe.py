@@ -19,6 +19,7 @@ from stripe import HTTPXClient, StripeClient
 from payments import money as units
 from payments.gateways import stripe_events
 from payments.gateways.protocol import (
+    Charge,
     Checkout,
     CheckoutRequest,
     GatewayEvent,
@@ -131,6 +132,49 @@ class StripeGateway:
                     return _refund(refund)
         return None
 
+    async def saved_method(self, payment_ref: str) -> str | None:
+        """Return `customer/payment method` of a payment intent that saved one."""
+        async with _outcome():
+            intent = await self._client.v1.payment_intents.retrieve_async(payment_ref)
+        customer, method = _id(intent.customer), _id(intent.payment_method)
+        return f"{customer}/{method}" if customer and method else None
+
+    async def charge(self, request: CheckoutRequest, method: str) -> Charge:
+        """Create and confirm a payment intent off session."""
+        customer, _, payment_method = method.partition("/")
+        ids = {"order_id": str(request.order_id), "payment_id": str(request.payment_id)}
+        try:
+            async with _outcome():
+                intent = await self._client.v1.payment_intents.create_async(
+                    {
+                        "amount": units.STRIPE.write(request.money),
+                        "currency": request.money.currency.lower(),
+                        "customer": customer,
+                        "payment_method": payment_method,
+                        "off_session": True,
+                        "confirm": True,
+                        "description": request.description,
+                        "metadata": ids,
+                    },
+                    {"idempotency_key": request.key},
+                )
+        except _Declined as error:
+            return Charge(payment_ref=error.payment_ref, status="declined", code=error.code)
+        return _charge(intent)
+
+    async def find_charge(self, request: CheckoutRequest, method: str) -> Charge | None:
+        """Look through the customer's payment intents for the one with our id."""
+        since = int(request.expires_at.timestamp()) - 7 * 86400
+        async with _outcome():
+            found = await self._client.v1.payment_intents.list_async(
+                {"customer": method.partition("/")[0], "created": {"gte": since}, "limit": 100}
+            )
+            async for intent in found.auto_paging_iter():
+                metadata = intent.metadata.to_dict() if intent.metadata else {}
+                if metadata.get("payment_id") == str(request.payment_id):
+                    return _charge(intent)
+        return None
+
     async def list_payments(
         self, since: datetime, until: datetime, *, most: int
     ) -> AsyncIterator[ListedPayment]:
@@ -194,7 +238,7 @@ class _Transport(HTTPXClient):
 
 def _parameters(request: CheckoutRequest) -> SessionCreateParams:
     ids = {"order_id": str(request.order_id), "payment_id": str(request.payment_id)}
-    return {
+    parameters: SessionCreateParams = {
         "mode": "payment",
         "client_reference_id": str(request.payment_id),
         "metadata": ids,
@@ -214,6 +258,10 @@ def _parameters(request: CheckoutRequest) -> SessionCreateParams:
         "cancel_url": request.cancel_url,
         "expires_at": int(request.expires_at.timestamp()),
     }
+    if request.save_method:
+        parameters["customer_creation"] = "always"
+        parameters["payment_intent_data"]["setup_future_usage"] = "off_session"
+    return parameters
 
 
 def _checkout(session: stripe.checkout.Session) -> Checkout:
@@ -223,6 +271,28 @@ def _checkout(session: stripe.checkout.Session) -> Checkout:
         url=session.url,
         payment_ref=intent if isinstance(intent, str) or intent is None else intent.id,
     )
+
+
+def _id(value: Any) -> str | None:
+    """Return the id of an object that may have come whole."""
+    return value if isinstance(value, str) or value is None else str(value.id)
+
+
+def _charge(intent: stripe.PaymentIntent) -> Charge:
+    if intent.status == "succeeded":
+        return Charge(payment_ref=intent.id, status="succeeded")
+    if intent.status in ("requires_payment_method", "requires_action", "canceled"):
+        # The customer would have to act, and is not there.
+        return Charge(payment_ref=intent.id, status="declined", code=intent.status)
+    return Charge(payment_ref=intent.id, status="pending")
+
+
+class _Declined(GatewayRefusedError):
+    """A card was declined: for a charge without the customer an answer, not an error."""
+
+    def __init__(self, code: str, payment_ref: str | None) -> None:
+        super().__init__(code)
+        self.payment_ref = payment_ref
 
 
 def _refund(refund: stripe.Refund) -> Refund:
@@ -247,6 +317,9 @@ async def _outcome() -> AsyncIterator[None]:
         raise GatewayUnknownError("no answer") from error
     except stripe.RateLimitError as error:
         raise GatewayUnknownError("too many requests") from error
+    except stripe.CardError as error:
+        intent = getattr(error.error, "payment_intent", None)
+        raise _Declined(error.code or "card_declined", intent.id if intent else None) from error
     except (
         stripe.InvalidRequestError,
         stripe.AuthenticationError,

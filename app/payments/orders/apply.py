@@ -27,6 +27,7 @@ from payments.orders.status import TAKEN, advance
 from payments.payouts import gateway as gateway_payouts
 from payments.refunds import booking
 from payments.refunds.models import RefundRow
+from payments.subscriptions import booking as subscriptions
 
 log = get_logger(__name__)
 
@@ -112,6 +113,7 @@ async def _on_paid(
     if await advance(session, order, "paid", cause=event.key):
         order.paid_at = datetime.now(UTC)
     await ledger.post(session, postings.captured(order, payment))
+    await subscriptions.paid(session, order, payment)
     return "applied", None
 
 
@@ -201,6 +203,7 @@ async def _on_attempt(
     _learn_refs(payment, event)
     if event.kind in ("failed", "expired") and await _is_last(session, order, payment):
         await advance(session, order, event.kind, cause=event.key)
+        await subscriptions.unpaid(session, order, payment, event.kind)
     return "applied", None
 
 

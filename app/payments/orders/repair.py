@@ -15,7 +15,6 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments.gateways.protocol import (
-    CheckoutRequest,
     Gateway,
     GatewayEvent,
     GatewayRefusedError,
@@ -23,8 +22,8 @@ from payments.gateways.protocol import (
 )
 from payments.inbox import service as inbox
 from payments.ops.logs import get_logger
+from payments.orders.asking import UNFINISHED, ask, find, locked, record
 from payments.orders.models import Payment
-from payments.orders.service import UNFINISHED, ask, locked, record
 from payments.orders.status import TAKEN
 from payments.resources import Resources
 
@@ -53,6 +52,8 @@ async def repair(resources: Resources, payment_id: UUID) -> str | None:
         await _finish_call(resources, gateway, payment)
     elif payment.checkout_ref is not None:
         await _look(resources, gateway, payment.checkout_ref)
+    elif payment.payment_ref is not None:
+        await _look_for_charge(resources, gateway, payment)
     async with resources.database.transaction() as session:
         _, payment = await locked(session, payment_id)
         if _is_over(payment):
@@ -96,15 +97,18 @@ async def _finish_call(resources: Resources, gateway: Gateway, payment: Payment)
     if datetime.now(UTC) - payment.created_at < KEY_LIFETIME:
         answer = await ask(gateway, payment)
     else:
-        try:
-            found = await gateway.find_checkout(CheckoutRequest.from_json(payment.request))
-        except GatewayUnknownError as error:
-            answer = error
-        else:
-            answer = found or GatewayRefusedError("never_created")
+        answer = await find(gateway, payment) or GatewayRefusedError("never_created")
     async with resources.database.transaction() as session:
         order, row = await locked(session, payment.id)
         await record(session, order, row, answer)
+
+
+async def _look_for_charge(resources: Resources, gateway: Gateway, payment: Payment) -> None:
+    answer = await find(gateway, payment)
+    if answer is not None:
+        async with resources.database.transaction() as session:
+            order, row = await locked(session, payment.id)
+            await record(session, order, row, answer)
 
 
 async def _look(resources: Resources, gateway: Gateway, checkout_ref: str) -> None:

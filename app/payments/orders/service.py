@@ -19,20 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments import jobs
 from payments.errors import ConflictError, NotFoundError
-from payments.gateways.protocol import (
-    Checkout,
-    CheckoutRequest,
-    Gateway,
-    GatewayRefusedError,
-    GatewayUnknownError,
-)
+from payments.gateways.protocol import CheckoutRequest, Gateway
 from payments.idempotency.store import KeyReusedError
-from payments.inbox import waking
 from payments.money import Money
-from payments.ops import metrics
 from payments.orders import catalogue
+from payments.orders.asking import RETRYABLE, UNFINISHED, ask, is_over, locked, record
 from payments.orders.models import Order, Payment
-from payments.orders.status import advance
 from payments.resources import Resources
 
 CHECKOUT_LIFETIME: Final = timedelta(hours=2)
@@ -42,10 +34,6 @@ FIRST_CHECK: Final = timedelta(seconds=60)
 """When repair looks at a payment that nobody has finished: after any request has ended."""
 
 PAYABLE: Final = frozenset({"open", "failed"})
-UNFINISHED: Final = frozenset({"intended", "unknown"})
-RETRYABLE: Final = frozenset({"remote_failed", "expired"})
-"""Statuses of an order, and of its last payment, after which another page cannot be paid twice:
-the first one was never made, or can be paid no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +76,9 @@ async def place(
     gateway = resources.gateways.choose(money)
     async with resources.database.transaction() as session:
         order = await _insert_order(session, customer_id, request_key, product, money, quantity)
-        payment = await _payment_of(session, order)
+        payment = await last_payment(session, order)
         if payment is None:
-            payment = _intend(session, order, gateway, resources.settings.public_url)
+            payment = intend(session, order, gateway, resources.settings.public_url)
             await session.flush()
             await jobs.enqueue(
                 session,
@@ -120,6 +108,7 @@ async def retry(
     *,
     order_id: UUID,
     customer_id: UUID | None,
+    save_method: bool = False,
     finish: Finish | None = None,
 ) -> OrderView:
     """Make another payment page for an order whose last one came to nothing.
@@ -128,7 +117,7 @@ async def retry(
     `NotRetryableError`, `GatewayUnavailableError`.
     """
     async with resources.database.transaction() as session:
-        payment_id = await _retried(resources, session, order_id, customer_id)
+        payment_id = await _retried(resources, session, order_id, customer_id, save_method)
         payment = await session.get_one(Payment, payment_id)
     answer = await ask(resources.gateways.need(payment.gateway), payment)
     async with resources.database.transaction() as session:
@@ -141,7 +130,11 @@ async def retry(
 
 
 async def _retried(
-    resources: Resources, session: AsyncSession, order_id: UUID, customer_id: UUID | None
+    resources: Resources,
+    session: AsyncSession,
+    order_id: UUID,
+    customer_id: UUID | None,
+    save_method: bool,
 ) -> UUID:
     """Write down the next payment of a locked order, and return its id."""
     order = await session.scalar(
@@ -149,68 +142,19 @@ async def _retried(
     )
     if order is None or customer_id not in (None, order.customer_id):
         raise NotFoundError(f"There is no order {order_id}.")
-    last = await _payment_of(session, order)
-    if order.status not in RETRYABLE or (last is not None and last.status not in RETRYABLE):
+    last = await last_payment(session, order)
+    if order.status not in RETRYABLE | {"failed", "pending"} or not is_over(last):
         raise NotRetryableError(f"The order is {order.status}.")
     tried = frozenset({last.gateway}) if last and last.status == "remote_failed" else frozenset()
     gateway = resources.gateways.choose(order.money, avoid=tried)
-    payment = _intend(session, order, gateway, resources.settings.public_url)
+    payment = intend(
+        session, order, gateway, resources.settings.public_url, save_method=save_method
+    )
     await session.flush()
     await jobs.enqueue(
         session, jobs.REPAIR_PAYMENT, {"payment_id": str(payment.id)}, at=payment.next_check_at
     )
     return payment.id
-
-
-async def ask(
-    gateway: Gateway, payment: Payment
-) -> Checkout | GatewayRefusedError | GatewayUnknownError:
-    """Ask for the payment page, under the payment's own key. No transaction may be open."""
-    request = CheckoutRequest.from_json(payment.request)
-    with metrics.payment_attempt(gateway.name, "checkout") as attempt:
-        try:
-            checkout = await gateway.create_checkout(request)
-        except GatewayRefusedError as error:
-            attempt.outcome = "refused"
-            return error
-        except GatewayUnknownError as error:
-            attempt.outcome = "unknown"
-            return error
-        attempt.outcome = "succeeded"
-        return checkout
-
-
-async def record(
-    session: AsyncSession,
-    order: Order,
-    payment: Payment,
-    answer: Checkout | GatewayRefusedError | GatewayUnknownError,
-) -> None:
-    """Write down what the gateway answered, on locked rows.
-
-    An event may have come first: then the payment is further on, and only the ids are new.
-    """
-    payment.updated_at = datetime.now(UTC)
-    if isinstance(answer, Checkout):
-        payment.checkout_ref = payment.checkout_ref or answer.ref
-        payment.checkout_url = answer.url
-        payment.payment_ref = payment.payment_ref or answer.payment_ref
-        payment.last_error = None
-        if payment.status in UNFINISHED | {"remote_failed"}:
-            await advance(session, payment, "open", cause="checkout created")
-            if order.status in RETRYABLE:
-                await advance(session, order, "pending", cause="checkout created")
-        await waking.wake(session, payment.gateway, (payment.checkout_ref, payment.payment_ref))
-        return
-    payment.last_error = str(answer)[:200]
-    if payment.status not in UNFINISHED:
-        return
-    if isinstance(answer, GatewayUnknownError):
-        await advance(session, payment, "unknown", cause="no answer from the gateway")
-    else:
-        await advance(session, payment, "remote_failed", cause="refused by the gateway")
-        payment.next_check_at = None
-        await advance(session, order, "remote_failed", cause="refused by the gateway")
 
 
 async def get(session: AsyncSession, *, customer_id: UUID, order_id: UUID) -> OrderView:
@@ -281,7 +225,7 @@ async def _insert_order(
     return order
 
 
-async def _payment_of(session: AsyncSession, order: Order) -> Payment | None:
+async def last_payment(session: AsyncSession, order: Order) -> Payment | None:
     """Return the order's last payment."""
     found: Payment | None = await session.scalar(
         select(Payment)
@@ -292,8 +236,20 @@ async def _payment_of(session: AsyncSession, order: Order) -> Payment | None:
     return found
 
 
-def _intend(session: AsyncSession, order: Order, gateway: Gateway, public_url: str) -> Payment:
-    """Write down what is about to be asked, and under which key."""
+def intend(
+    session: AsyncSession,
+    order: Order,
+    gateway: Gateway,
+    public_url: str,
+    *,
+    save_method: bool = False,
+    method: str | None = None,
+) -> Payment:
+    """Write down what is about to be asked, and under which key.
+
+    With a saved `method` it is charged without the customer; else they get a page, on which they
+    may be asked to let us keep one (`save_method`).
+    """
     payment_id = uuid4()
     now = datetime.now(UTC)
     request = CheckoutRequest(
@@ -305,6 +261,7 @@ def _intend(session: AsyncSession, order: Order, gateway: Gateway, public_url: s
         success_url=f"{public_url}/checkout/return?order={order.id}",
         cancel_url=f"{public_url}/checkout/cancelled?order={order.id}",
         expires_at=now + CHECKOUT_LIFETIME,
+        save_method=save_method,
     )
     payment = Payment(
         id=payment_id,
@@ -313,7 +270,7 @@ def _intend(session: AsyncSession, order: Order, gateway: Gateway, public_url: s
         account=gateway.account,
         status="intended",
         gateway_key=request.key,
-        request=request.as_json(),
+        request=request.as_json() | ({"method": method} if method else {}),
         currency=order.currency,
         amount=order.amount,
         expires_at=request.expires_at,
@@ -321,21 +278,6 @@ def _intend(session: AsyncSession, order: Order, gateway: Gateway, public_url: s
     )
     session.add(payment)
     return payment
-
-
-async def locked(session: AsyncSession, payment_id: UUID) -> tuple[Order, Payment]:
-    """Return a payment and its order, locked in the order in which everybody locks them."""
-    payment = (
-        await session.execute(
-            select(Payment).where(Payment.id == payment_id).with_for_update(key_share=True)
-        )
-    ).scalar_one()
-    order = (
-        await session.execute(
-            select(Order).where(Order.id == payment.order_id).with_for_update(key_share=True)
-        )
-    ).scalar_one()
-    return order, payment
 
 
 def _view(order: Order, payment: Payment) -> OrderView:

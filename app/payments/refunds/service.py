@@ -30,8 +30,8 @@ from payments.idempotency.store import KeyReusedError
 from payments.ledger import service as ledger
 from payments.money import Money
 from payments.ops import metrics
+from payments.orders.asking import locked
 from payments.orders.models import Order, Payment
-from payments.orders.service import locked
 from payments.orders.status import TAKEN, advance
 from payments.refunds import booking
 from payments.refunds.models import RefundRow

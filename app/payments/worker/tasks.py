@@ -23,6 +23,7 @@ from payments.reconcile import command as reconciling
 from payments.reconcile import health
 from payments.refunds import repair as refund_repair
 from payments.resources import Resources
+from payments.subscriptions import step as subscriptions
 from payments.worker import invariants
 
 BATCH: Final = 100
@@ -45,6 +46,10 @@ def build(connector: BaseConnector, resources: Resources) -> App:
     @app.task(name=jobs.REPAIR_REFUND, queue=jobs.QUEUE)
     async def repair_refund(refund_id: str) -> None:
         await refund_repair.repair(resources, UUID(refund_id))
+
+    @app.task(name=jobs.LEARN_METHOD, queue=jobs.QUEUE, retry=5)
+    async def learn_method(subscription_id: str, payment_id: str) -> None:
+        await subscriptions.learn_method(resources, UUID(subscription_id), UUID(payment_id))
 
     # Every 15 s: what is due and has no job of its own, or one that failed.
     @app.periodic(cron="*/15 * * * * *", periodic_id="sweep")
@@ -108,12 +113,15 @@ async def sweep(resources: Resources) -> None:
         events = await inbox.due(session, most=BATCH)
         payments = await repair.due(session, most=BATCH)
         refunds = await refund_repair.due(session, most=BATCH)
+        renewals = await subscriptions.due(session, most=BATCH)
     for inbox_id in events:
         await process(resources, inbox_id)
     for payment_id in payments:
         await repair.repair(resources, payment_id)
     for refund_id in refunds:
         await refund_repair.repair(resources, refund_id)
+    for subscription_id in renewals:
+        await subscriptions.step(resources, subscription_id)
 
 
 async def expire(resources: Resources) -> None:

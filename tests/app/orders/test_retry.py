@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from payments.errors import ProblemError
-from payments.orders import service, suspense
+from payments.orders import asking, suspense
 from payments.orders.models import Order, Payment
 from payments.resources import Resources
 from tests.app.orders.helpers import books, deliver, order, scalar
@@ -98,7 +98,7 @@ async def test_what_waits_can_become_wallet_credit_once(
 
     async def credit() -> None:
         async with resources.database.transaction() as session:
-            row, payment = await service.locked(session, payment_id)
+            row, payment = await asking.locked(session, payment_id)
             assert isinstance(row, Order)
             assert isinstance(payment, Payment)
             await suspense.credit_wallet(session, row, payment, by="ada")

@@ -1,0 +1,140 @@
+"""Making an invoice and its order, and charging for it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+from uuid import UUID, uuid4
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from payments import jobs
+from payments.money import Money
+from payments.orders.asking import UNFINISHED, ask, locked, record
+from payments.orders.models import Order, Payment
+from payments.orders.service import intend
+from payments.resources import Resources
+from payments.subscriptions.models import Invoice, Subscription
+from payments.subscriptions.plans import Plan
+
+
+async def invoice(
+    session: AsyncSession,
+    subscription: Subscription,
+    plan: Plan,
+    *,
+    kind: Literal["period", "change"],
+    start: datetime,
+    end: datetime,
+    amount: int,
+) -> Invoice:
+    """Write an invoice of a locked subscription, and the order for what credit does not pay."""
+    credit = min(subscription.credit, amount)
+    subscription.credit -= credit
+    made = Invoice(
+        id=uuid4(),
+        subscription_id=subscription.id,
+        kind=kind,
+        period_start=start,
+        period_end=end,
+        currency=subscription.currency,
+        amount=amount,
+        credit=credit,
+        status="open",
+    )
+    due = Money(amount - credit, subscription.currency)
+    if due.amount:
+        made.order_id = uuid4()
+        what = plan.name if kind == "period" else f"Change to {plan.name}"
+        session.add(
+            Order(
+                id=made.order_id,
+                customer_id=subscription.customer_id,
+                request_key=f"subscription:{subscription.id}:{kind}:{start.isoformat()}",
+                sku=plan.key,
+                description=what,
+                quantity=1,
+                currency=due.currency,
+                amount=due.amount,
+                kind="purchase",
+                merchant=plan.merchant,
+                fee=plan.fee(due),
+                status="pending",
+            )
+        )
+    else:
+        made.status = "paid"
+    await session.flush()
+    session.add(made)
+    await session.flush()
+    return made
+
+
+async def intend_charge(
+    session: AsyncSession, resources: Resources, subscription: Subscription, order: Order
+) -> UUID | None:
+    """Write down a charge of the saved method; None where there is none to be charged."""
+    if subscription.method_ref is None or subscription.gateway is None:
+        return None
+    gateway = resources.gateways.get(subscription.gateway)
+    if gateway is None:
+        return None
+    return await _intend(session, resources, order, gateway.name, subscription.method_ref)
+
+
+async def intend_page(session: AsyncSession, resources: Resources, order: Order) -> UUID:
+    """Write down a payment page for an order, on which the customer lets us keep their method."""
+    gateway = resources.gateways.choose(order.money)
+    return await _intend(session, resources, order, gateway.name, None)
+
+
+async def _intend(
+    session: AsyncSession, resources: Resources, order: Order, gateway: str, method: str | None
+) -> UUID:
+    payment = intend(
+        session,
+        order,
+        resources.gateways.need(gateway),
+        resources.settings.public_url,
+        save_method=method is None,
+        method=method,
+    )
+    await session.flush()
+    await jobs.enqueue(
+        session, jobs.REPAIR_PAYMENT, {"payment_id": str(payment.id)}, at=payment.next_check_at
+    )
+    return payment.id
+
+
+async def collect(resources: Resources, payment_id: UUID) -> Payment:
+    """Ask the gateway for a payment that was written down, and record its answer."""
+    async with resources.database.transaction() as session:
+        payment = await session.get_one(Payment, payment_id)
+    if payment.status in UNFINISHED:
+        answer = await ask(resources.gateways.need(payment.gateway), payment)
+        async with resources.database.transaction() as session:
+            order, payment = await locked(session, payment_id)
+            await record(session, order, payment, answer)
+    return payment
+
+
+async def open_order(session: AsyncSession, subscription_id: UUID) -> Order | None:
+    """Return the order of a subscription's open invoice for a period."""
+    found: Order | None = await session.scalar(
+        select(Order)
+        .join(Invoice, Invoice.order_id == Order.id)
+        .where(
+            Invoice.subscription_id == subscription_id,
+            Invoice.status == "open",
+            Invoice.kind == "period",
+        )
+        .order_by(Invoice.period_start.desc())
+        .limit(1)
+    )
+    return found
+
+
+def now() -> datetime:
+    """Return the moment; tests of the schedule hand in their own."""
+    return datetime.now(UTC)

@@ -1,0 +1,139 @@
+"""What the payment of an invoice does to its subscription, in the payment's own transaction.
+
+Locks: the payment and the order are locked by then; the subscription comes after them, and nothing
+that holds a subscription's lock takes one of theirs.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from payments import jobs
+from payments.db import changed
+from payments.ops.logs import get_logger
+from payments.orders.models import Order, Payment
+from payments.orders.status import advance
+from payments.subscriptions.models import Invoice, Subscription
+from payments.subscriptions.periods import DUNNING, period_end
+from payments.subscriptions.plans import find
+
+log = get_logger(__name__)
+
+
+async def paid(session: AsyncSession, order: Order, payment: Payment) -> None:
+    """Note that an order was paid, if it is a subscription's."""
+    invoice, subscription = await _of(session, order)
+    if invoice is None or subscription is None or invoice.status == "paid":
+        return
+    invoice.status = "paid"
+    if invoice.kind == "change":
+        _change(subscription)
+    elif not await begin(session, subscription, invoice, cause=f"order {order.id}"):
+        # Paid after it had ended: a person decides whether that is refunded.
+        log.error("subscription.paid_after_end", subscription_id=str(subscription.id))
+        return
+    subscription.gateway = payment.gateway
+    changed(session, topic(subscription))
+    if payment.request.get("save_method"):
+        await jobs.enqueue(
+            session,
+            jobs.LEARN_METHOD,
+            {"subscription_id": str(subscription.id), "payment_id": str(payment.id)},
+        )
+
+
+async def unpaid(session: AsyncSession, order: Order, payment: Payment, kind: str) -> None:
+    """Note that a payment of an order came to nothing, if it is a subscription's."""
+    invoice, subscription = await _of(session, order)
+    if invoice is None or subscription is None or invoice.status != "open":
+        return
+    if payment.request.get("method") is None:
+        return  # a page that nobody paid: the schedule goes on
+    if invoice.kind == "change":
+        invoice.status, subscription.next_plan = "void", None
+        return
+    await missed(session, subscription, now=datetime.now(UTC), cause=f"payment {payment.id} {kind}")
+
+
+async def begin(
+    session: AsyncSession, subscription: Subscription, invoice: Invoice, *, cause: str
+) -> bool:
+    """Begin the period that an invoice was for; False when the subscription has ended."""
+    if subscription.ended_at is not None:
+        return False
+    start, end = invoice.period_start, invoice.period_end
+    if subscription.status == "incomplete":
+        # The first period begins when it is paid, not when it was asked for.
+        start = datetime.now(UTC)
+        subscription.anchor_day = start.day
+        end = period_end(start, find(subscription.plan).interval, start.day)
+    await advance(session, subscription, "active", cause=cause)
+    subscription.period_start, subscription.period_end = start, end
+    subscription.attempts, subscription.next_step_at = 0, end
+    return True
+
+
+async def missed(
+    session: AsyncSession, subscription: Subscription, *, now: datetime, cause: str
+) -> None:
+    """Count an attempt that brought nothing; plan the next one, or end it after the last."""
+    subscription.attempts += 1
+    if subscription.attempts > len(DUNNING):
+        await end(session, subscription, "canceled", now=now, cause="not paid")
+        return
+    await advance(session, subscription, "past_due", cause=cause)
+    subscription.next_step_at = now + DUNNING[subscription.attempts - 1]
+    changed(session, topic(subscription))
+
+
+async def end(
+    session: AsyncSession,
+    subscription: Subscription,
+    to: Literal["canceled", "expired"],
+    *,
+    now: datetime,
+    cause: str,
+) -> bool:
+    """End a subscription and void what is open of it; False when it had ended."""
+    if not await advance(session, subscription, to, cause=cause):
+        return False
+    subscription.ended_at, subscription.next_step_at = now, None
+    open_invoices = await session.scalars(
+        select(Invoice).where(Invoice.subscription_id == subscription.id, Invoice.status == "open")
+    )
+    for invoice in open_invoices:
+        invoice.status = "void"
+    changed(session, topic(subscription))
+    return True
+
+
+def topic(subscription: Subscription) -> str:
+    """Return the name under which copies of a customer's subscriptions are kept."""
+    return f"subscriptions:{subscription.customer_id}"
+
+
+def _change(subscription: Subscription) -> None:
+    if subscription.next_plan is None:
+        return
+    subscription.plan, subscription.next_plan = subscription.next_plan, None
+    subscription.amount = find(subscription.plan).price(subscription.currency).amount
+
+
+async def _of(
+    session: AsyncSession, order: Order
+) -> tuple[Invoice, Subscription] | tuple[None, None]:
+    invoice = await session.scalar(select(Invoice).where(Invoice.order_id == order.id))
+    if invoice is None:
+        return None, None
+    subscription = await session.scalar(
+        select(Subscription)
+        .where(Subscription.id == invoice.subscription_id)
+        .with_for_update(key_share=True)
+    )
+    if subscription is None:
+        raise LookupError(f"invoice {invoice.id} has no subscription")
+    return invoice, subscription
