@@ -65,6 +65,7 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("DnsRecord", _record(type="MX", content="mx.example.com", priority=10)),
     ("DnsRecord", _record(type="MX", content=".", priority=0)),
     ("DnsRecord", CAA),
+    ("DnsRecord", _record(name="@", type="MX", content=".", priority=0)),
     ("ZeroTrustTunnelCloudflared", TUNNEL),
     ("ZeroTrustTunnelCloudflared", {"accountId": ACCOUNT_ID, "name": "local"}),
     (
@@ -90,6 +91,9 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
 ]
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("DnsRecord", {**CAA, "data": {"flags": 0, "tag": "issue"}}, "^data.value: is required"),
+    ("DnsRecord", {**CAA, "data": {**CAA["data"], "tag": "all"}}, '^data.tag: "all" is not issue'),
+    ("DnsRecord", {**CAA, "data": {**CAA["data"], "flags": 256}}, "^data.flags: 256 is not"),
     ("DnsRecord", {k: v for k, v in ADDRESS.items() if k != "ttl"}, "^ttl: "),
     ("DnsRecord", {k: v for k, v in ADDRESS.items() if k != "zoneId"}, "^zoneId: is required"),
     ("DnsRecord", {**SITE, "ttl": 300}, "^ttl: 300 must be 1 when proxied"),

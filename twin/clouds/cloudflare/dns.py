@@ -48,6 +48,7 @@ _RECORD_LIMIT: Final = {"free": 200, "pro": 3500, "business": 3500}
 _MIN_TTL: Final = {"enterprise": 30}
 _PAID_MIN_TTL: Final = 60
 _TXT_LIMIT: Final = 2048
+_CAA_TAGS: Final = ("issue", "issuewild", "iodef", "issuemail", "issuevmc")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?|\*")
 
 
@@ -218,6 +219,20 @@ def _content_failures(inputs: Props) -> Iterator[Failure]:
         yield Failure("data", f'must be left out for type "{kind}": give content')
     if content is not None and kind is not None and (reason := _content_problem(kind, content)):
         yield Failure("content", f'"{content}" {reason}')
+    if kind == "CAA" and known(inputs, "data") is not None:
+        yield from _authority_failures(inputs["data"])
+
+
+def _authority_failures(data: Props) -> Iterator[Failure]:
+    """A CAA record (RFC 8659): who may issue certificates."""
+    for name in ("flags", "tag", "value"):
+        if unset(data, name):
+            yield Failure(f"data.{name}", 'is required for a record of type "CAA"')
+    tag, flags = known(data, "tag"), known(data, "flags")
+    if tag is not None and tag not in _CAA_TAGS:
+        yield Failure("data.tag", f'"{tag}" is not {listed(_CAA_TAGS)}')
+    if isinstance(flags, (int, float)) and not 0 <= flags <= 255:
+        yield Failure("data.flags", f"{_number(flags)} is not between 0 and 255")
 
 
 def _content_problem(kind: str, content: str) -> str | None:
