@@ -91,12 +91,12 @@ def measure(ui: Ui) -> dict[str, Any]:
         program = firewall.ensure(phase.note).program
         phase.done("the core ruleset")
     with ui.phase("go-ftw") as phase:
-        tester = _tester(phase.note)
+        tester = build_tests(phase.note)
         phase.done("built from Go modules")
     runs = []
     for level in (1, 4):
         with ui.phase(f"Level {level}") as phase:
-            run = Run(level=level, found=asyncio.run(_through_the_edge(program, tester, level)))
+            run = Run(level=level, found=asyncio.run(through_the_edge(program, tester, level)))
             runs.append(run)
             phase.done(f"{run.found['passed']} of {run.found['run']} tests passed, {run.rate} %")
     for name, why in runs[-1].found["overridden"].items():
@@ -116,7 +116,7 @@ def measure(ui: Ui) -> dict[str, Any]:
     return figures | asyncio.run(_inspections(program))
 
 
-def _tester(note: Any) -> Path:
+def build_tests(note: Any) -> Path:
     """Build go-ftw with the tests, into a folder of the cache."""
     cache = cache_folder()
     program = cache / "waf" / f"tests-{firewall.recipe(RUNNER)}" / "waf-tests"
@@ -127,7 +127,8 @@ def _tester(note: Any) -> Path:
     return program
 
 
-async def _through_the_edge(program: Path, tester: Path, level: int) -> dict[str, Any]:
+async def through_the_edge(program: Path, tester: Path, level: int) -> dict[str, Any]:
+    """Run the tests of rules up to a level; returns what the runner prints."""
     zones = [{"id": name, "name": name, "plan": "pro"} for name in _ZONES]
     with tempfile.TemporaryDirectory(prefix="pp-waf-") as folder:
         log, home = Path(folder) / "matched.log", Path(folder) / "home"

@@ -85,7 +85,15 @@ def test_attacks_are_refused_and_the_journal_says_by_which_rule(tmp_path: Path) 
 
 def test_the_score_decides_at_the_deployed_threshold_and_level(tmp_path: Path) -> None:
     program = engine_program()
-    attack = ATTACKS["SQL union in a form"]
+    # At level 1 it scores 30, with all levels 59.
+    attack = Sample(
+        name="",
+        method="POST",
+        path="/",
+        headers=_FORM,
+        body=b"q=%3Cscript%3Ealert%28document.cookie%29%3C%2Fscript%3E"
+        b"%3Cimg%20src%3Dx%20onerror%3Dalert%281%29%3E",
+    )
 
     async def scenario() -> None:
         async with guarded(tmp_path / "h", [], program) as site:
