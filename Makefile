@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 PYTHON ?= python3
 PORT ?=
+INGRESS ?=
 STACK ?= prod
 BASE ?=
 PLAN ?=
@@ -32,8 +33,8 @@ help: ## this list
 
 ## The platform on this machine
 .PHONY: up down status logs open
-up: infra ## bring it up: engine, Docker, images, twin, platform (PORT=8443, PAYMENTS_HOME=.local)
-	@$(tools) up $(if $(PORT),--port "$(PORT)")
+up: infra ## bring it up: engine, Docker, images, twin, platform (PORT=8443, INGRESS=direct, PAYMENTS_HOME=.local)
+	@$(tools) up $(if $(PORT),--port "$(PORT)") $(if $(INGRESS),--ingress "$(INGRESS)")
 
 down: infra ## remove it, whatever state it is in
 	@$(tools) down

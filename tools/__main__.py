@@ -33,6 +33,11 @@ def parser() -> argparse.ArgumentParser:
 
     up = command("up", "bring the whole platform up on this machine", _up)
     up.add_argument("--port", type=_port, help="the site's HTTPS port (8443, kept once chosen)")
+    up.add_argument(
+        "--ingress",
+        choices=("tunnel", "load-balancer", "direct"),
+        help="the way visitors come in (the stack file's, kept once chosen)",
+    )
     command("down", "remove everything that `up` made", _down)
     command("status", "what runs, and whether the site answers", _status)
     logs = command("logs", "the last lines of everything that writes a log", _logs)
@@ -118,7 +123,7 @@ def _port(text: str) -> int:
 def _up(arguments: argparse.Namespace, ui: Ui) -> int:
     from tools.up import up
 
-    return up(Home.from_environment(), ui, arguments.port)
+    return up(Home.from_environment(), ui, arguments.port, arguments.ingress)
 
 
 def _down(arguments: argparse.Namespace, ui: Ui) -> int:

@@ -143,6 +143,7 @@ def describe_account(
                     "name": zone.get("name", ""),
                     "plan": zone.get("plan", "free"),
                     "account_id": owner,
+                    "addons": _addons(config),
                 }
             ],
         },
@@ -152,6 +153,12 @@ def describe_account(
         },
         "google_workspace": _workspace(config.get("payments:access") or {}, google_secret),
     }
+
+
+def _addons(config: Mapping[str, Any]) -> list[str]:
+    """What the zone has beside its plan: what the stack says that it may use."""
+    edge = config.get("payments:edge") or {}
+    return ["Advanced Certificate Manager"] if edge.get("modern-ciphers") else []
 
 
 def _workspace(access: Mapping[str, Any], client_secret: str) -> Json:
@@ -184,12 +191,14 @@ def write_account(home: Home, content: Json) -> bool:
 class Place:
     """Where an instance stands: the edge's port and the VPC's range.
 
-    `gateway` is the address from which this machine reaches droplets.
+    `gateway` is the address from which this machine reaches droplets, `ingress` the way visitors
+    take to them.
     """
 
     port: int
     cidr: str
     gateway: str
+    ingress: str = "tunnel"
 
 
 def write_stack(home: Home, accounts: Json, place: Place) -> None:
@@ -217,6 +226,7 @@ def local_overrides(home: Home, config: Mapping[str, Any], place: Place) -> Json
     return {
         "payments:https-port": place.port,
         "payments:network": {"cidr": place.cidr},
+        **_ingress(config, place.ingress),
         "payments:ssh": {
             "public-key-file": str(home.path / "ssh" / "id_ed25519.pub"),
             "config-file": str(home.path / "ssh" / "config"),
@@ -225,6 +235,21 @@ def local_overrides(home: Home, config: Mapping[str, Any], place: Place) -> Json
         "payments:gateways": {"stripe": {"api-base": f"https://{STRIPE_API}"}},
         "payments:outgoing-ca-file": str(home.path / "ca.pem"),
     }
+
+
+def _ingress(config: Mapping[str, Any], ingress: str) -> Json:
+    """An ingress, and what the stack's other values must be with it."""
+    chosen: Json = {"payments:ingress": ingress}
+    if ingress == "direct":
+        # The name leads to the droplet's address, which must outlive the droplet.
+        chosen["payments:host"] = {"reserved-ip": True}
+    access = config.get("payments:access") or {}
+    if ingress != "tunnel" and access.get("ssh"):
+        # SSH behind Access goes through the tunnel; a token must be of some use.
+        tokens = access.get("service-tokens") or {}
+        kept = {name: {**token, "uses": ["admin-api"]} for name, token in tokens.items()}
+        chosen["payments:access"] = {"ssh": False, "service-tokens": kept}
+    return chosen
 
 
 def _crypter(home: Home) -> Crypter:

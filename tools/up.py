@@ -45,14 +45,14 @@ class _Machine:
     notes: list[str] = field(default_factory=list)
 
 
-def up(home: Home, ui: Ui, port: int | None) -> int:
+def up(home: Home, ui: Ui, port: int | None, ingress: str | None = None) -> int:
     """Bring the platform up; returns the exit code. Raises ToolError with cause and remedy."""
     home.prepare()
     with lock.hold(home.path / "lock", "up") as held:
         ui.log_to(home.logs / "up.log")
         started = time.monotonic()
         machine = _ready(ui)
-        chosen = _settings(home, machine.docker, port)
+        chosen = _settings(home, machine.docker, port, ingress)
         _build_images(ui, machine, home)
         try:
             running, accounts = _start_twin(ui, home, chosen["port"], machine.firewall)
@@ -100,14 +100,15 @@ def _firewall(ui: Ui) -> Path | None:
     return built.program
 
 
-def _settings(home: Home, client: Any, port: int | None) -> dict[str, Any]:
-    """The port and the network range of this instance, chosen once and kept."""
+def _settings(home: Home, client: Any, port: int | None, ingress: str | None) -> dict[str, Any]:
+    """The port, the network range and the ingress of this instance, chosen once and kept."""
     kept = instance.settings(home)
     config = stackfile.load(ROOT, STACK).config
     wanted = str((config.get("payments:network") or {}).get("cidr", "10.77.0.0/20"))
     chosen: dict[str, Any] = {
         "port": int(port or kept.get("port") or instance.DEFAULT_PORT),
         "cidr": kept.get("cidr") or place.free_vpc(client, home, wanted),
+        "ingress": ingress or kept.get("ingress") or config.get("payments:ingress", "tunnel"),
     }
     running = twin.find(home)
     ours = running is not None and running.about.get("https_port") == chosen["port"]
@@ -163,6 +164,7 @@ def _configure(
         instance.Place(
             port=chosen["port"],
             cidr=chosen["cidr"],
+            ingress=chosen["ingress"],
             gateway=place.internet_gateway(machine.docker, home),
         ),
     )

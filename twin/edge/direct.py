@@ -37,7 +37,7 @@ DEFAULT_MODE: Final = "full"
 CONNECT_SECONDS: Final = 15.0
 """As long as the relay tries to connect."""
 _HANDSHAKE_SECONDS: Final = 20.0
-_RELAY: Final = "egress.sock"
+_RELAY: Final = "origins.sock"
 
 
 class OriginUnreachable(ConnectionError):

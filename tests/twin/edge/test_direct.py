@@ -121,7 +121,7 @@ async def behind(
             ports["443"] = server.sockets[0].getsockname()[1]
         relay = await asyncio.start_unix_server(
             lambda r, w: _relay(origin, ports if listening else {}, r, w),
-            str(site.run_dir / "egress.sock"),
+            str(site.run_dir / "origins.sock"),
         )
         try:
             yield origin
@@ -258,7 +258,7 @@ def test_each_failure_has_its_page(tmp_path: Path) -> None:
         async with behind(tmp_path / "c", None, content="2001:db8::1") as origin:
             assert (await origin.get())[0] == 523
         async with behind(tmp_path / "d", None) as origin:
-            (origin.site.run_dir / "egress.sock").unlink()
+            (origin.site.run_dir / "origins.sock").unlink()
             assert (await origin.get())[0] == 523, "no relay stands"
 
     run(check())
