@@ -49,6 +49,12 @@ class PaperWorld:
         self._certificate = certificate
         self._lock = threading.RLock()
 
+    def add_name(self, name: str, address: str | None = None) -> None:
+        """Nothing looks it up."""
+
+    def remove_name(self, name: str) -> None:
+        """Nothing looks it up."""
+
     def adopt_network(self, name: str) -> None:
         """No engine, no network."""
 

@@ -159,6 +159,12 @@ class World(Protocol):
     def instance(self) -> str:
         """The instance's name, the label `payments.twin` of its objects on the outer engine."""
 
+    def add_name(self, name: str, address: str | None = None) -> None:
+        """Let a name resolve on every machine: to the edge unless told otherwise."""
+
+    def remove_name(self, name: str) -> None:
+        """Let it resolve no longer; unknown is fine."""
+
     def adopt_network(self, name: str) -> None:
         """Let a network made on the outer engine reach what its droplet reaches."""
 

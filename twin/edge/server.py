@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
+from twin.access import Access
 from twin.ca import CertificateAuthority
 from twin.clock import Clock
 from twin.edge import pages, stages
@@ -84,6 +86,15 @@ class Edge:
         self.firewall = Firewall(store, self.journal, self.fields)
         self.delivery = Delivery(store, self.clock, self.journal, self.fields, self.routes)
         self.waf = Engine(firewall) if firewall is not None else None
+        self.access = Access(
+            store,
+            account,
+            self.clock,
+            self.journal,
+            self.routes,
+            self.fields.visitors,
+            lambda: self.port,
+        )
         # Outermost first: what is added to a reply by the first is added to every page of the
         # others.
         order: Sequence[Stage] = (
@@ -107,6 +118,7 @@ class Edge:
                 self.firewall.challenges,
             ),
             self.firewall.bots,
+            self.access.guard,
             self.delivery.request_headers,
             self.delivery.cache,
             self.firewall.rate_limits_to_origin,
@@ -116,11 +128,14 @@ class Edge:
         self._servers: list[web.Server] = []
         self.stripe = Stripe(store, account, self._authority.certificate_file)
         self._home = Home(store, self)
-        self._sites: dict[str, Site | Api] = {
+        own: dict[str, Site | Api] = {
             STRIPE_API_HOST: self.stripe.api,
             CHECKOUT_HOST: self.stripe.checkout,
             TWIN_HOST: self._home.site,
         }
+        # A Zero Trust team has a host as soon as it is deployed.
+        teams = cast(MutableMapping[str, Site | Api], self.access.sites)
+        self._sites: Mapping[str, Site | Api] = ChainMap(own, teams)
         self._certificates = Certificates(
             self._authority, self.routes, self._sites, TWIN_HOST, self.delivery.deployed.settings
         )

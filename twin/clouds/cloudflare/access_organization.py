@@ -97,6 +97,10 @@ class ZeroTrustOrganization(Resource):
             "authDomain": domain,
             "name": inputs.get("name") or domain,
         }
+        if kept and kept["authDomain"] != domain:
+            ctx.world.remove_name(kept["authDomain"])
+        # Services verify assertions by the keys that are published there.
+        ctx.world.add_name(domain)
         ctx.store.save(access.ORGANIZATIONS, owner, made)
         return made
 
