@@ -77,7 +77,7 @@ def test_a_full_disk_is_said_before_the_build(
 ) -> None:
     usage = type("Usage", (), {"free": 1_000_000})
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(ToolError, match="needs 0.7 GB"):
+    with pytest.raises(ToolError, match=r"needs 0\.7 GB"):
         firewall.ensure(lambda text: None)
     assert not builds.exists()
 
