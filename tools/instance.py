@@ -143,7 +143,7 @@ def describe_account(
                     "name": zone.get("name", ""),
                     "plan": zone.get("plan", "free"),
                     "account_id": owner,
-                    "addons": _addons(config),
+                    "addons": addons(config),
                 }
             ],
         },
@@ -155,7 +155,7 @@ def describe_account(
     }
 
 
-def _addons(config: Mapping[str, Any]) -> list[str]:
+def addons(config: Mapping[str, Any]) -> list[str]:
     """What the zone has beside its plan: what the stack says that it may use."""
     edge = config.get("payments:edge") or {}
     return ["Advanced Certificate Manager"] if edge.get("modern-ciphers") else []

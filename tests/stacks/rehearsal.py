@@ -14,6 +14,7 @@ from typing import Any, Final
 from tests.stacks import stackfiles
 from tests.stacks.stackfiles import ROOT, STACKS, StackConfig
 from tools import stackfile
+from tools.instance import addons
 from tools.passphrase import Crypter
 
 PASSPHRASE: Final = "a passphrase for rehearsals"
@@ -64,7 +65,8 @@ class Paper:
 
 
 def _account(plan: str) -> dict[str, Any]:
-    zones = [stackfiles.read(stack).values["payments:zone"] for stack in STACKS]
+    stacks = [stackfiles.read(stack).values for stack in STACKS]
+    zones = [{**it["payments:zone"], "addons": addons(it)} for it in stacks]
     secrets = stackfiles.SECRETS
     return {
         "digitalocean": {
@@ -81,6 +83,7 @@ def _account(plan: str) -> dict[str, Any]:
                     "name": zone["name"],
                     "plan": plan or zone["plan"],
                     "account_id": zone["account-id"],
+                    "addons": zone["addons"],
                 }
                 for zone in zones
             ],

@@ -208,6 +208,13 @@ def test_what_the_api_refuses_is_refused(
     assert any(re.search(message, failure) for failure in found), found
 
 
+def test_what_was_bought_beside_the_plan_is_taken() -> None:
+    chosen = setting("ciphers", ["ECDHE-ECDSA-AES128-GCM-SHA256"])
+    assert handlers("free", "Advanced Certificate Manager").failures("ZoneSetting", chosen) == []
+    refused = handlers("enterprise", "Argo Smart Routing").failures("ZoneSetting", chosen)
+    assert "Advanced Certificate Manager" in "".join(refused)
+
+
 def test_a_settings_value_outlives_its_resource() -> None:
     account = handlers()
     made = account.create("ZoneSetting", setting("ssl", "full"))

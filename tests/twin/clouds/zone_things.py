@@ -25,8 +25,9 @@ OWASP = "4814384a9e5d4991b9815dcfc25d2f1f"
 CLOUDFLARE = "efb7b8c949ac4650a09736fc376e9aee"
 
 
-def handlers(plan: str = "pro") -> Handlers:
-    zone = {"id": ZONE, "name": "example.com", "plan": plan, "account_id": ACCOUNT}
+def handlers(plan: str = "pro", *addons: str) -> Handlers:
+    zone: dict[str, Any] = {"id": ZONE, "name": "example.com", "plan": plan}
+    zone |= {"account_id": ACCOUNT, "addons": list(addons)}
     account = {"cloudflare": {"accounts": [{"id": ACCOUNT}], "zones": [zone]}}
     store = Store(":memory:")
     ctx = Context(config={}, store=store, world=PaperWorld(store), account=account)

@@ -17,12 +17,13 @@ TUNNEL_CONFIG: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Zone:
-    """A zone; `plan` is free, pro, business or enterprise."""
+    """A zone; `plan` is free, pro, business or enterprise, `addons` what was bought beside it."""
 
     id: str
     name: str
     plan: str
     account_id: str
+    addons: frozenset[str] = frozenset()
 
 
 def authorize(ctx: Context) -> None:
@@ -40,6 +41,7 @@ def zones(ctx: Context) -> Iterator[Zone]:
             name=zone["name"].lower(),
             plan=zone.get("plan", "free"),
             account_id=zone.get("account_id", ""),
+            addons=frozenset(zone.get("addons", ())),
         )
 
 

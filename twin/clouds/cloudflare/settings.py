@@ -7,11 +7,11 @@ the provider's Delete is empty, and what was set stays set (`KEPT`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from twin.clouds.cloudflare.zones import has, plan_of, require_zone
+from twin.clouds.cloudflare.zones import addons_of, has, plan_of, require_zone
 from twin.clouds.rules import known, listed, now, unset
 from twin.protocol.check import suggestion
 from twin.protocol.resource import Context, Created, Failure, Props, Resource
@@ -158,7 +158,9 @@ class ZoneSetting(Resource):
             near = suggestion(name, SETTINGS)
             yield Failure("settingId", f'"{name}": Undefined zone setting{near} (1003)')
         elif known(inputs, "value") is not None:
-            yield from _value_failures(name, inputs["value"], plan_of(ctx, inputs))
+            yield from _value_failures(
+                name, inputs["value"], plan_of(ctx, inputs), addons_of(ctx, inputs)
+            )
 
     def create(self, ctx: Context, inputs: Props) -> Created:
         zone = require_zone(ctx, inputs["zoneId"])
@@ -178,10 +180,10 @@ class ZoneSetting(Resource):
         return {**outputs, **news, "editable": True, "modifiedOn": now()}
 
 
-def _value_failures(name: str, value: Any, plan: str) -> Iterator[Failure]:
+def _value_failures(name: str, value: Any, plan: str, addons: Collection[str]) -> Iterator[Failure]:
     setting = SETTINGS[name]
     shown = f'"{value}"' if isinstance(value, str) else f"{value}"
-    if setting.addon:
+    if setting.addon and setting.addon not in addons:
         yield Failure("settingId", f'Not allowed to edit setting for "{name}": {setting.addon}')
     elif not has(plan, setting.plan):
         yield Failure(

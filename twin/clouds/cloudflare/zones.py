@@ -20,6 +20,12 @@ def plan_of(ctx: Context, inputs: Props) -> str:
     return found.plan if found else PLANS[-1]
 
 
+def addons_of(ctx: Context, inputs: Props) -> frozenset[str]:
+    """What was bought for the zone that `zoneId` names, beside its plan."""
+    found = zone(ctx, known(inputs, "zoneId") or "")
+    return found.addons if found else frozenset()
+
+
 def account_plan(ctx: Context, account_id: str) -> str:
     """The widest plan among the zones of an account: what its account-level things go by."""
     found = [PLANS.index(it.plan) for it in zones(ctx) if it.account_id == account_id]
