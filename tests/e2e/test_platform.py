@@ -32,6 +32,7 @@ _FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+_PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/150.0 Safari/537.36"
 _EMAIL = "ada@example.com"
 _PASSWORD = "correct horse battery"
 _SECONDS = 30_000  # playwright counts in milliseconds
@@ -42,7 +43,8 @@ def page(platform: Platform) -> Iterator[Page]:
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=_CHROMIUM, args=_FLAGS)
         # A person clicks the warning away once; that the certificate is right is tested without.
-        context = browser.new_context(ignore_https_errors=True)
+        # By its own name, "HeadlessChrome", it would be challenged as a program at every visit.
+        context = browser.new_context(ignore_https_errors=True, user_agent=_PERSON)
         context.set_default_timeout(_SECONDS)
         opened = context.new_page()
         yield opened
