@@ -33,7 +33,10 @@ from payments.security import CurrentPrincipal
 NOBODY = ""
 """The account of whatever is no e-mail address: tried and counted like any, and never found."""
 
-_EXAMPLE: dict[str, JsonValue] = {"email": "ada@example.com", "password": "four marbles under a hat"}
+_EXAMPLE: dict[str, JsonValue] = {
+    "email": "ada@example.com",
+    "password": "four marbles under a hat",
+}
 
 
 class Credentials(BaseModel):
