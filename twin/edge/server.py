@@ -38,6 +38,7 @@ from twin.edge.tunnel import NAMES as TUNNEL_NAMES
 from twin.edge.tunnel import Tunnels
 from twin.gateways.stripe import CHECKOUT_HOST, Stripe
 from twin.gateways.stripe.api import Api
+from twin.pages.cache import CachePages
 from twin.pages.home import Home
 from twin.store import Store
 from twin.waf import rulesets as waf_rules
@@ -128,6 +129,7 @@ class Edge:
         self._servers: list[web.Server] = []
         self.stripe = Stripe(store, account, self._authority.certificate_file)
         self._home = Home(store, self)
+        CachePages(self._home.site, self.delivery.cache)
         own: dict[str, Site | Api] = {
             STRIPE_API_HOST: self.stripe.api,
             CHECKOUT_HOST: self.stripe.checkout,

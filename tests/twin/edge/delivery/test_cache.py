@@ -322,6 +322,36 @@ def test_purging_takes_out_what_it_names(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_the_twins_door_purges_and_tells_what_the_cache_holds(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served(tmp_path) as (site, origin):
+            origin.headers = KEEP
+            assert [await status(site) for _ in range(2)] == ["MISS", "HIT"]
+            door = site.url("/api/edge/purge", "twin.localhost")
+            for wrong, why in (
+                ({}, "give one of"),
+                ({"purge_everything": True, "hosts": [SITE]}, "give one of"),
+                ({"tags": ["x"]}, "tags: Extra inputs"),
+            ):
+                async with site.client.post(door, json=wrong) as answer:
+                    assert answer.status == 400
+                    assert why in (await answer.json())["error"]
+            evil = {"Origin": "https://evil.example"}
+            everything = {"purge_everything": True}
+            async with site.client.post(door, json=everything, headers=evil) as answer:
+                assert answer.status == 403
+            about = site.url("/api/edge/cache", "twin.localhost")
+            async with site.client.get(about) as answer:
+                told = await answer.json()
+                assert told["entries"] == 1
+                assert told["requests"] == {"MISS": 1, "HIT": 1}
+            async with site.client.post(door, json={"hosts": [SITE]}) as answer:
+                assert await answer.json() == {"purged": 1}
+            assert await status(site) == "MISS"
+
+    run(scenario())
+
+
 def test_what_is_too_large_goes_through_as_it_comes(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with served(tmp_path) as (site, origin):
