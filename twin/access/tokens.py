@@ -33,7 +33,7 @@ class Tokens:
         claims: dict[str, Any] = {
             "aud": [session.aud] if session.aud else [session.account],
             "email": session.email,
-            "exp": issued + int(session.until - session.since),
+            "exp": issued + round(session.until - session.since),
             "iat": issued,
             "nbf": issued,
             "iss": organization.issuer,

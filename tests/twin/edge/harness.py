@@ -235,6 +235,7 @@ async def running(
     origin_timeout: float = 100.0,
     firewall: Path | None = None,
     zones: Sequence[Mapping[str, str]] = (ZONE,),
+    beside: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Site]:
     async with contextlib.AsyncExitStack() as stack:
         run_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pp-", dir="/tmp")))
@@ -245,7 +246,7 @@ async def running(
             home,
             store,
             None,  # type: ignore[arg-type]
-            account(webhook_url, zones),
+            {**account(webhook_url, zones), **(beside or {})},
             port,
             run_dir,
             origin_timeout=origin_timeout,
