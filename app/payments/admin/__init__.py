@@ -15,5 +15,5 @@ def install(app: FastAPI) -> None:
     from payments.admin.api import AdminApi
     from payments.admin.pages import AdminPages
 
-    app.include_router(AdminApi(app.state.resources, app.state.authenticator).routes)
+    app.include_router(AdminApi(app.state.resources, app.state.log_ins).routes)
     app.include_router(AdminPages(app.state.renderer, app.state.resources, app.state.people).routes)

@@ -249,7 +249,7 @@ class AdminPages:
 
     async def _check_form(self, request: Request, admin: Admin) -> None:
         """Raise 403 unless a form of ours, made for this admin, was sent."""
-        await request.app.state.authenticator.check(request, viewer_of(admin).key)
+        await request.app.state.log_ins.check(request, viewer_of(admin).key)
 
     def _page(self, request: Request, admin: Admin, template: str, **context: Any) -> Response:
         return self._renderer.page_for(

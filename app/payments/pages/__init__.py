@@ -14,7 +14,7 @@ def install(app: FastAPI) -> None:
     from payments.pages.render import Renderer
 
     files = assets.Assets()
-    authenticator = app.state.authenticator
+    authenticator = app.state.log_ins
     renderer = Renderer(files, authenticator)
     app.state.renderer = renderer
     app.include_router(assets.router(files))

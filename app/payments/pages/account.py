@@ -39,7 +39,7 @@ Text = Annotated[str, Form()]
 
 async def current_session(request: Request) -> Session:
     """Return the session of whoever is logged in, after the CSRF check of unsafe methods."""
-    authenticator: CookieAuthenticator = request.app.state.authenticator
+    authenticator: CookieAuthenticator = request.app.state.log_ins
     if await authenticator(request) is None:
         raise UnauthenticatedError
     session = await authenticator.session(request)

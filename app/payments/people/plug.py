@@ -24,8 +24,10 @@ log = get_logger(__name__)
 
 
 def plug(app: FastAPI) -> None:
-    """Set `app.state.people`, `authenticator` and `clock`; add the endpoints of accounts.
+    """Set `app.state.people`, `authenticator`, `log_ins`, `clock`; add the endpoints of accounts.
 
+    Others may put an authenticator of theirs before ours; pages go on asking `log_ins`, because
+    only a person's log-in has a session.
     Without the cache the answer is 503.
     """
     resources: Resources = app.state.resources
@@ -40,7 +42,7 @@ def plug(app: FastAPI) -> None:
     key, url = resources.settings.session_key_bytes, resources.settings.public_url
     tokens = Tokens(key, url, clock)
     authenticator = CookieAuthenticator(sessions, Csrf(key), url, tokens)
-    app.state.authenticator = authenticator
+    app.state.authenticator = app.state.log_ins = authenticator
     app.include_router(AccountApi(app.state.people, authenticator, tokens).routes)
     app.add_exception_handler(CacheConnectionError, _on_cache)
     app.add_exception_handler(CacheTimeoutError, _on_cache)
