@@ -202,8 +202,9 @@ def stop_ours(report: Report) -> None:
     except (OSError, ValueError, KeyError):
         return
     if process.is_running(pid) and "dockerd" in process.command_line(pid):
-        client = _client()
-        if client is not None and client.containers.list():
+        client = None if "DOCKER_HOST" in os.environ else _client()
+        # One that cannot be asked may be full of other people's containers.
+        if client is None or client.containers.list():
             report.say("the Docker engine we started keeps running: other containers use it")
             return
         report.note("stopping the Docker engine that was started for this")

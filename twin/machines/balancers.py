@@ -108,7 +108,8 @@ class Balancers:
 
 def render(spec: BalancerSpec, members: dict[str, str]) -> str:
     """HAProxy's configuration for a balancer in front of these droplets (id to address)."""
-    lines = ["global", "  maxconn 10000", "defaults", "  mode tcp"]
+    # A container's limit of open files is the host's; two are needed for each connection.
+    lines = ["global", "  maxconn 4000", "defaults", "  mode tcp"]
     lines += ["  timeout connect 5s", "  timeout client 1h", "  timeout server 1h"]
     lines.append(f"  timeout check {spec.health.timeout}s")
     for entry, target in spec.ports:
