@@ -19,6 +19,7 @@ QUEUE: Final = "payments"
 PROCESS_EVENT: Final = "inbox.process"
 REPAIR_PAYMENT: Final = "orders.repair"
 REPAIR_REFUND: Final = "refunds.repair"
+DELIVER_WEBHOOK: Final = "webhooks_out.deliver"
 LEARN_METHOD: Final = "subscriptions.learn_method"
 
 _DEFER: Final = text(

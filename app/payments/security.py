@@ -22,6 +22,8 @@ class Principal:
 
     id: UUID
     roles: frozenset[str] = field(default_factory=frozenset)
+    scopes: frozenset[str] | None = None
+    """What a program may do for its owner; None for a person, who may do all that they may."""
 
     @property
     def key(self) -> str:
@@ -43,12 +45,30 @@ async def optional_principal(request: Request) -> Principal | None:
     return None if authenticator is None else await authenticator(request)
 
 
+class ScopeError(ForbiddenError):
+    """A key is used for something that it was not made for."""
+
+    code, title = "insufficient_scope", "The key may not do this."
+
+
+def scope_of(request: Request) -> str:
+    """Return the scope that a request needs: its route's first tag, and reading or writing it.
+
+    A route without a tag has a scope that no key can have: what nobody thought of is not allowed.
+    """
+    tags = getattr(request.scope.get("route"), "tags", None) or ["untagged"]
+    return f"{tags[0]}:{'read' if request.method in ('GET', 'HEAD') else 'write'}"
+
+
 async def current_principal(
+    request: Request,
     principal: Annotated[Principal | None, Depends(optional_principal)],
 ) -> Principal:
-    """Return the caller; without one the request ends with 401."""
+    """Return the caller; without one the request ends with 401, without the scope with 403."""
     if principal is None:
         raise UnauthenticatedError
+    if principal.scopes is not None and (needed := scope_of(request)) not in principal.scopes:
+        raise ScopeError(f"It takes a key with the scope {needed}.")
     return principal
 
 

@@ -217,6 +217,7 @@ class ServiceSettings(DatabaseCommandSettings):
     access: AccessSettings | None = None
     rate_limits: Annotated[tuple[Limit, ...], NoDecode]
     outgoing_ca: str | None = None
+    webhooks_to_private_addresses: bool = False
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     host: str = "0.0.0.0"  # noqa: S104 - inside a container; no port is published
     port: int = Field(default=8000, ge=0, le=65535)
@@ -240,6 +241,12 @@ class ServiceSettings(DatabaseCommandSettings):
         if len(key) < MIN_SESSION_KEY_BYTES:
             raise ValueError(f"must decode to at least {MIN_SESSION_KEY_BYTES} bytes")
         return value
+
+    @property
+    def is_live(self) -> bool:
+        """Whether real money moves: what the gateways' own keys say."""
+        key = self.stripe.secret_key
+        return key is not None and "_live_" in key.get_secret_value()
 
     @property
     def session_key_bytes(self) -> bytes:

@@ -55,6 +55,9 @@ PAYMENT_DURATION = Histogram(
     buckets=_GATEWAY_BUCKETS,
     registry=REGISTRY,
 )
+WEBHOOKS_OUT = Counter(
+    "webhooks_out_total", "Attempts to tell the API's clients.", ("outcome",), registry=REGISTRY
+)
 LOG_INS = Counter("log_ins_total", "Attempts to log in.", ("outcome",), registry=REGISTRY)
 BUILD = Gauge("build_info", "The running release, always 1.", ("release",), registry=REGISTRY)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import ClassVar, Protocol
 from uuid import UUID
@@ -54,6 +55,19 @@ async def advance(session: AsyncSession, row: Moving, to: str, *, cause: str) ->
         )
     )
     if allowed:
+        for hear in _LISTENERS:
+            # Before: they ask the database, which must not see a status without its amounts.
+            await hear(session, row, to)
         row.status = to
         row.updated_at = datetime.now(UTC)
     return allowed
+
+
+Listener = Callable[[AsyncSession, Moving, str], Awaitable[None]]
+_LISTENERS: list[Listener] = []
+
+
+def listen(listener: Listener) -> None:
+    """Have `listener` called in the transaction of every move that is made. Once per process."""
+    if listener not in _LISTENERS:
+        _LISTENERS.append(listener)

@@ -71,8 +71,8 @@ async def begin(
         start = datetime.now(UTC)
         subscription.anchor_day = start.day
         end = period_end(start, find(subscription.plan).interval, start.day)
-    await advance(session, subscription, "active", cause=cause)
     subscription.period_start, subscription.period_end = start, end
+    await advance(session, subscription, "active", cause=cause)
     subscription.attempts, subscription.next_step_at = 0, end
     return True
 

@@ -24,6 +24,8 @@ from payments.reconcile import health
 from payments.refunds import repair as refund_repair
 from payments.resources import Resources
 from payments.subscriptions import step as subscriptions
+from payments.webhooks_out import deliver as webhooks_out
+from payments.webhooks_out import messages
 from payments.worker import invariants
 
 BATCH: Final = 100
@@ -34,6 +36,7 @@ STALLED_SECONDS: Final = 120.0
 def build(connector: BaseConnector, resources: Resources) -> App:
     """Return the job runner's application with every task on it."""
     app = App(connector=connector)
+    messages.start()
 
     @app.task(name=jobs.PROCESS_EVENT, queue=jobs.QUEUE)
     async def process_event(inbox_id: int) -> None:
@@ -50,6 +53,10 @@ def build(connector: BaseConnector, resources: Resources) -> App:
     @app.task(name=jobs.LEARN_METHOD, queue=jobs.QUEUE, retry=5)
     async def learn_method(subscription_id: str, payment_id: str) -> None:
         await subscriptions.learn_method(resources, UUID(subscription_id), UUID(payment_id))
+
+    @app.task(name=jobs.DELIVER_WEBHOOK, queue=jobs.QUEUE)
+    async def deliver_webhook(delivery_id: int) -> None:
+        await webhooks_out.deliver(resources, delivery_id)
 
     # Every 15 s: what is due and has no job of its own, or one that failed.
     @app.periodic(cron="*/15 * * * * *", periodic_id="sweep")
@@ -114,6 +121,7 @@ async def sweep(resources: Resources) -> None:
         payments = await repair.due(session, most=BATCH)
         refunds = await refund_repair.due(session, most=BATCH)
         renewals = await subscriptions.due(session, most=BATCH)
+        deliveries = await webhooks_out.due(session, most=BATCH)
     for inbox_id in events:
         await process(resources, inbox_id)
     for payment_id in payments:
@@ -122,6 +130,8 @@ async def sweep(resources: Resources) -> None:
         await refund_repair.repair(resources, refund_id)
     for subscription_id in renewals:
         await subscriptions.step(resources, subscription_id)
+    for delivery_id in deliveries:
+        await webhooks_out.deliver(resources, delivery_id)
 
 
 async def expire(resources: Resources) -> None:

@@ -1,0 +1,202 @@
+"""Delivering: one attempt, its outcome, and when the next one is.
+
+2xx is delivered; everything else, and silence, is tried again over three days. 410 says that nobody
+is there any more and disables the endpoint at once; an endpoint that has taken nothing for five
+days is disabled too, and its owner sees why.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import httpx
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from payments import jobs
+from payments.ops import metrics
+from payments.ops.logs import get_logger
+from payments.resources import Resources
+from payments.trust import context_with_extra
+from payments.webhooks_out import signing
+from payments.webhooks_out.addresses import BadAddressError, look_up
+from payments.webhooks_out.models import Delivery, Endpoint, Message
+
+log = get_logger(__name__)
+
+TIMEOUT_SECONDS: Final = 10.0
+PAUSES: Final = tuple(
+    timedelta(seconds=s) for s in (5, 60, 300, 1800, 7200, 18000, 36000, 36000, 50400, 50400)
+)
+"""About two and a half days in all, as the Standard Webhooks guide recommends."""
+GIVE_UP_AFTER: Final = timedelta(days=5)
+CLAIM: Final = timedelta(seconds=60)
+"""How long an attempt is one worker's: longer than it can take."""
+GONE: Final = 410
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What is sent where; read in one transaction, sent in none."""
+
+    message_id: str
+    url: str
+    body: bytes
+    secrets: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back: a status, or why there is none."""
+
+    status: int | None
+    error: str | None
+
+    @property
+    def taken(self) -> bool:
+        """Whether the receiver has it."""
+        return self.status is not None and 200 <= self.status < 300
+
+
+async def due(session: AsyncSession, *, most: int) -> list[int]:
+    """Return deliveries whose next attempt is due, oldest first."""
+    found = await session.scalars(
+        select(Delivery.id)
+        .where(Delivery.next_attempt_at <= func.now())
+        .order_by(Delivery.next_attempt_at)
+        .limit(most)
+    )
+    return list(found)
+
+
+async def deliver(resources: Resources, delivery_id: int) -> str | None:
+    """Make one attempt if it is due; returns the state afterwards, None when it was not due."""
+    async with resources.database.transaction() as session:
+        attempt = await _claim(session, resources, delivery_id)
+    if attempt is None:
+        return None
+    answer = await send(
+        attempt,
+        outgoing_ca=resources.settings.outgoing_ca,
+        allow_private=resources.settings.webhooks_to_private_addresses,
+    )
+    async with resources.database.transaction() as session:
+        return await _record(session, delivery_id, answer)
+
+
+async def send(attempt: Attempt, *, outgoing_ca: str | None, allow_private: bool) -> Answer:
+    """Send it once. Never raises: what went wrong is the answer."""
+    stamp = int(datetime.now(UTC).timestamp())
+    signed = signing.headers(attempt.message_id, stamp, attempt.body, attempt.secrets)
+    try:
+        target = await look_up(attempt.url, allow_private=allow_private)
+        async with (
+            httpx.AsyncClient(
+                verify=context_with_extra(outgoing_ca), timeout=TIMEOUT_SECONDS, trust_env=False
+            ) as client,
+            client.stream(
+                "POST",
+                target.url,
+                content=attempt.body,
+                headers={
+                    **signed,
+                    "host": target.authority,
+                    "content-type": "application/json",
+                    "user-agent": "payments-webhooks/1",
+                },
+                # The certificate must be the name's, whatever number it led to.
+                extensions={"sni_hostname": target.host},
+            ) as response,
+        ):
+            return Answer(status=response.status_code, error=None)  # the body is not even read
+    except BadAddressError as error:
+        return Answer(status=None, error=str(error))
+    except (httpx.HTTPError, OSError) as error:
+        return Answer(status=None, error=type(error).__name__)
+
+
+async def again(session: AsyncSession, delivery: Delivery) -> None:
+    """Have a delivery that has ended made once more, at once."""
+    delivery.state, delivery.next_attempt_at = "waiting", datetime.now(UTC)
+    delivery.attempts = 0
+    await session.flush()
+    await jobs.enqueue(session, jobs.DELIVER_WEBHOOK, {"delivery_id": delivery.id})
+
+
+async def _claim(session: AsyncSession, resources: Resources, delivery_id: int) -> Attempt | None:
+    delivery = await session.scalar(
+        select(Delivery)
+        .where(Delivery.id == delivery_id, Delivery.next_attempt_at <= func.now())
+        .with_for_update(skip_locked=True)
+    )
+    if delivery is None:
+        return None
+    message = await session.get_one(Message, delivery.message_id)
+    endpoint = await session.get_one(Endpoint, delivery.endpoint_id)
+    if not endpoint.enabled:
+        delivery.state, delivery.next_attempt_at = "failed", None
+        delivery.error = "the endpoint is disabled"
+        return None
+    delivery.attempts += 1
+    delivery.next_attempt_at = datetime.now(UTC) + CLAIM
+    seal = signing.Seal(resources.settings.session_key_bytes)
+    secrets = [seal.open(endpoint.secret)]
+    until = endpoint.old_secret_until
+    if endpoint.old_secret is not None and until is not None and until > datetime.now(UTC):
+        secrets.append(seal.open(endpoint.old_secret))
+    return Attempt(
+        message_id=f"msg_{message.id.hex}",
+        url=endpoint.url,
+        body=_body(message),
+        secrets=tuple(secrets),
+    )
+
+
+def _body(message: Message) -> bytes:
+    """Return the bytes of a message: the same at every attempt."""
+    told: dict[str, Any] = {
+        "type": message.type,
+        "timestamp": message.created_at.astimezone(UTC).isoformat(),
+        "data": message.data,
+    }
+    return json.dumps(told, separators=(",", ":"), sort_keys=True).encode()
+
+
+async def _record(session: AsyncSession, delivery_id: int, answer: Answer) -> str:
+    delivery = await session.get_one(Delivery, delivery_id, with_for_update=True)
+    endpoint = await session.get_one(Endpoint, delivery.endpoint_id, with_for_update=True)
+    now = datetime.now(UTC)
+    delivery.answer, delivery.error = answer.status, answer.error
+    metrics.WEBHOOKS_OUT.labels("taken" if answer.taken else "refused").inc()
+    if answer.taken:
+        delivery.state, delivery.next_attempt_at, delivery.delivered_at = "delivered", None, now
+        endpoint.failing_since = None
+        return delivery.state
+    endpoint.failing_since = endpoint.failing_since or now
+    if answer.status == GONE:
+        _disable(endpoint, "it answered 410 Gone")
+    elif now - endpoint.failing_since > GIVE_UP_AFTER:
+        _disable(endpoint, "it has taken nothing for five days")
+    if not endpoint.enabled or delivery.attempts > len(PAUSES):
+        delivery.state, delivery.next_attempt_at = "failed", None
+        return delivery.state
+    # Not all at the same moment after an outage.
+    pause = PAUSES[delivery.attempts - 1] * random.uniform(1.0, 1.2)  # noqa: S311
+    delivery.next_attempt_at = now + pause
+    await session.flush()
+    await jobs.enqueue(
+        session,
+        jobs.DELIVER_WEBHOOK,
+        {"delivery_id": delivery_id},
+        at=delivery.next_attempt_at,
+    )
+    return delivery.state
+
+
+def _disable(endpoint: Endpoint, reason: str) -> None:
+    endpoint.enabled, endpoint.disabled_reason = False, reason
+    log.warning("webhooks_out.disabled", endpoint_id=str(endpoint.id), reason=reason)

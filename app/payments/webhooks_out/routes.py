@@ -1,0 +1,197 @@
+"""Endpoints over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from payments.db import RequestSession
+from payments.resources import Resources
+from payments.security import CurrentPrincipal
+from payments.webhooks_out import service
+from payments.webhooks_out.models import Endpoint
+from payments.webhooks_out.signing import Seal
+
+router = APIRouter(prefix="/api/v1/webhook-endpoints", tags=["webhooks"])
+
+_NOT_MINE: Final[dict[int | str, dict[str, Any]]] = {
+    404: {"description": "There is none, or it is somebody else's."}
+}
+
+
+class NewEndpoint(BaseModel):
+    """Where to tell, and of what (everything, when `events` is empty)."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"url": "https://shop.example/hooks", "events": ["order.paid"]}]
+        },
+    )
+
+    url: Annotated[str, Field(max_length=500)]
+    events: Annotated[list[str], Field(max_length=50)] = []
+
+
+class Switch(BaseModel):
+    """Whether the endpoint is told of anything."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"enabled": True}]})
+
+    enabled: bool
+
+
+class EndpointOut(BaseModel):
+    """An endpoint; `disabled_reason` says why it is told nothing any more."""
+
+    id: UUID
+    url: str
+    events: list[str]
+    enabled: bool
+    disabled_reason: str | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, endpoint: Endpoint) -> EndpointOut:
+        """Return an endpoint in the API's form."""
+        return cls.model_validate(endpoint, from_attributes=True)
+
+
+class EndpointWithSecret(EndpointOut):
+    """An endpoint with a new secret. Keep it now: it is shown this once."""
+
+    secret: str
+
+
+class EndpointList(BaseModel):
+    """All endpoints of the caller."""
+
+    data: list[EndpointOut]
+
+
+class DeliveryOut(BaseModel):
+    """One message to the endpoint, and how that went."""
+
+    message: UUID
+    type: str
+    state: str
+    attempts: int
+    answer: Annotated[int | None, Field(description="the last HTTP status")]
+    error: str | None
+    next_attempt_at: datetime | None
+    delivered_at: datetime | None
+    created_at: datetime
+
+
+class DeliveryPage(BaseModel):
+    """Deliveries, newest first."""
+
+    data: list[DeliveryOut]
+    next_cursor: int | None
+
+
+def _seal(request: Request) -> Seal:
+    resources: Resources = request.app.state.resources
+    return Seal(resources.settings.session_key_bytes)
+
+
+@router.get("", summary="List your endpoints")
+async def list_endpoints(principal: CurrentPrincipal, session: RequestSession) -> EndpointList:
+    """List the caller's endpoints, oldest first."""
+    found = await service.list_for(session, principal.id)
+    return EndpointList(data=[EndpointOut.of(endpoint) for endpoint in found])
+
+
+@router.post("", summary="Add an endpoint", status_code=201)
+async def add_endpoint(
+    request: Request, principal: CurrentPrincipal, session: RequestSession, payload: NewEndpoint
+) -> EndpointWithSecret:
+    """Add an address that is told what happens; verify deliveries with the secret."""
+    resources: Resources = request.app.state.resources
+    endpoint, secret = await service.add(
+        session,
+        _seal(request),
+        customer_id=principal.id,
+        url=payload.url,
+        events=payload.events,
+        allow_private=resources.settings.webhooks_to_private_addresses,
+    )
+    return EndpointWithSecret(**EndpointOut.of(endpoint).model_dump(), secret=secret)
+
+
+@router.post("/{endpoint_id}/rotate", summary="Get a new secret", responses=_NOT_MINE)
+async def rotate_secret(
+    request: Request, endpoint_id: UUID, principal: CurrentPrincipal, session: RequestSession
+) -> EndpointWithSecret:
+    """Sign with a new secret from now on, and with the old one too for a day."""
+    endpoint, secret = await service.rotate(
+        session, _seal(request), customer_id=principal.id, endpoint_id=endpoint_id
+    )
+    return EndpointWithSecret(**EndpointOut.of(endpoint).model_dump(), secret=secret)
+
+
+@router.post("/{endpoint_id}/switch", summary="Switch on or off", responses=_NOT_MINE)
+async def switch(
+    endpoint_id: UUID, principal: CurrentPrincipal, session: RequestSession, payload: Switch
+) -> EndpointOut:
+    """Switch an endpoint on or off."""
+    endpoint = await service.enable(
+        session, customer_id=principal.id, endpoint_id=endpoint_id, enabled=payload.enabled
+    )
+    return EndpointOut.of(endpoint)
+
+
+@router.get("/{endpoint_id}/deliveries", summary="List deliveries", responses=_NOT_MINE)
+async def list_deliveries(
+    endpoint_id: UUID,
+    principal: CurrentPrincipal,
+    session: RequestSession,
+    cursor: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+) -> DeliveryPage:
+    """List what an endpoint was told, newest first."""
+    found = await service.deliveries(
+        session,
+        customer_id=principal.id,
+        endpoint_id=endpoint_id,
+        before=cursor,
+        limit=limit + 1,
+    )
+    page = found[:limit]
+    return DeliveryPage(
+        data=[
+            DeliveryOut(
+                message=sent.delivery.message_id,
+                type=sent.type,
+                state=sent.delivery.state,
+                attempts=sent.delivery.attempts,
+                answer=sent.delivery.answer,
+                error=sent.delivery.error,
+                next_attempt_at=sent.delivery.next_attempt_at,
+                delivered_at=sent.delivery.delivered_at,
+                created_at=sent.delivery.created_at,
+            )
+            for sent in page
+        ],
+        next_cursor=page[-1].delivery.id if len(found) > limit else None,
+    )
+
+
+@router.post(
+    "/{endpoint_id}/deliveries/{message_id}/redeliver",
+    summary="Deliver once more",
+    status_code=202,
+    responses=_NOT_MINE,
+)
+async def redeliver(
+    endpoint_id: UUID, message_id: UUID, principal: CurrentPrincipal, session: RequestSession
+) -> dict[str, str]:
+    """Have a message delivered once more, whatever became of it."""
+    await service.redeliver(
+        session, customer_id=principal.id, endpoint_id=endpoint_id, message_id=message_id
+    )
+    return {"state": "waiting"}
