@@ -57,7 +57,7 @@ def test_a_selector_means_whom_it_says(selector: dict[str, Any], met: bool) -> N
     assert JUDGE.means(policy, HOME) is met
 
 
-EVERYONE = {"everyone": {}}
+EVERYONE: dict[str, Any] = {"everyone": {}}
 HERE, THERE = {"geo": {"countryCode": "DE"}}, {"geo": {"countryCode": "US"}}
 
 
