@@ -22,14 +22,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from payments.limits.rules import Limit
 from payments.ops.client import bucket_of
+from payments.ops.logs import get_logger
+
+log = get_logger(__name__)
 
 # KEYS: one list per limit. ARGV: now, then requests, period, block of each; times in ms.
 # Returns, per limit: how many more fit, ms until one more does, ms for which this one is refused.
@@ -78,9 +83,18 @@ return answer
 """
 
 
+TIMEOUT_SECONDS: Final = 2.0
+AWAY_SECONDS: Final = 1.0
+"""How long the cache is left alone after it failed to answer: an outage must not make every request
+wait for it."""
+
 MOST_AT_ONCE: Final = 32
 """Requests of this process that are being counted; the others wait in order, which costs nothing.
 Waiting for a connection wakes all who wait at each release: 5,000 at once then fail."""
+
+
+class CountersAwayError(Exception):
+    """The cache does not answer, or did not a moment ago."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,22 +118,42 @@ class Counters:
         self._clock = clock
         self._script = cache.register_script(SCRIPT)
         self._turn = asyncio.Semaphore(MOST_AT_ONCE)
+        self._asked_again_at = 0.0
         # Of its own, as `people.csrf` has one: a key authenticates one kind of message.
         self._key = hmac.digest(key, b"rate limit v1", "sha256")
 
     async def count(self, limits: Sequence[Limit], address: str) -> tuple[Standing, ...]:
-        """Count one request against `limits`; return where the visitor stands with each."""
+        """Count one request against `limits`; return where the visitor stands with each.
+
+        Raises `CountersAwayError`.
+        """
         visitor = self.visitor(address)
         argv = [round(self._clock() * 1000)]
         for limit in limits:
             argv += [limit.requests, limit.period * 1000, limit.block * 1000]
         keys = [f"limit:{limit.name}:{visitor}" for limit in limits]
-        async with self._turn:
-            rows = await self._script(keys=keys, args=argv)
+        rows = await self._in_turn(keys, argv)
         return tuple(
             Standing(limit=limit, left=int(left), reset=int(reset) / 1000, refused=int(wait) / 1000)
             for limit, (left, reset, wait) in zip(limits, rows, strict=True)
         )
+
+    async def _in_turn(self, keys: list[str], argv: list[int]) -> list[list[int]]:
+        """Ask when it is our turn; the time limit is for the cache, not for the queue."""
+        async with self._turn:
+            if time.monotonic() < self._asked_again_at:
+                raise CountersAwayError
+            try:
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    return await self._ask(keys, argv)
+            except (RedisError, OSError, TimeoutError) as error:
+                self._asked_again_at = time.monotonic() + AWAY_SECONDS
+                log.warning("limits.cache_unavailable", error=type(error).__name__)
+                raise CountersAwayError from error
+
+    async def _ask(self, keys: list[str], argv: list[int]) -> list[list[int]]:
+        rows: list[list[int]] = await self._script(keys=keys, args=argv)
+        return rows
 
     def visitor(self, address: str) -> str:
         """Return what stands for a visitor in keys.

@@ -9,32 +9,22 @@ moment, so that an outage does not make every request wait for it.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from prometheus_client import Counter
-from redis.exceptions import RedisError
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from payments.errors import TooManyRequestsError, UnavailableError, problem_response, retry_after
-from payments.limits.counters import Counters, Standing
+from payments.limits.counters import AWAY_SECONDS, Counters, CountersAwayError, Standing
 from payments.limits.headers import duration, fields
 from payments.limits.local import LocalCounters
 from payments.limits.rules import Limit, covering
-from payments.ops.logs import get_logger
 from payments.ops.metrics import REGISTRY
 
-log = get_logger(__name__)
-
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-
-TIMEOUT_SECONDS: Final = 2.0
-AWAY_SECONDS: Final = 1.0
-"""How long the cache is not asked after it failed to answer."""
 
 REFUSED: Final = Counter(
     "rate_limited_total",
@@ -66,7 +56,7 @@ class RateLimits:
         self._counters = counters
         self._clock = clock
         self._local = LocalCounters()
-        self._asked_again_at = 0.0
+        self._was_away = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse with 429, or pass the request on and say in its answer how many are left."""
@@ -101,17 +91,13 @@ class RateLimits:
 
     async def _count(self, rows: Sequence[Limit], address: str) -> tuple[Standing, ...] | None:
         """Ask the cache; None while it is away."""
-        if time.monotonic() < self._asked_again_at:
-            return None
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                counted = await self._counters.count(rows, address)
-        except (RedisError, OSError, TimeoutError) as error:
-            self._asked_again_at = time.monotonic() + AWAY_SECONDS
-            log.warning("limits.cache_unavailable", error=type(error).__name__)
+            counted = await self._counters.count(rows, address)
+        except CountersAwayError:
+            self._was_away = True
             return None
-        if self._asked_again_at:
-            self._asked_again_at = 0.0
+        if self._was_away:
+            self._was_away = False
             self._local.forget()
         return counted
 
