@@ -86,6 +86,11 @@ def ssh_config(home: Home) -> str:
   ControlMaster auto
   ControlPath {home.run_dir}/ssh/%C
   ControlPersist 20
+
+# What `cloudflared access ssh` is for the real Access, with TUNNEL_SERVICE_TOKEN_ID and
+# TUNNEL_SERVICE_TOKEN_SECRET from the stack's output `service_tokens`.
+Host ssh.*.localhost
+  ProxyCommand env PYTHONPATH="{ROOT}" "{ROOT}/.venv/bin/python" -m twin.access.ssh "{home.path}" %h
 """
 
 

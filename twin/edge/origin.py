@@ -26,6 +26,7 @@ from twin.edge.exchange import Exchange, Reply, Result, Upgraded
 from twin.edge.headers import drop_hop_by_hop, is_websocket
 from twin.edge.logs import note
 from twin.edge.routes import Answer, Routes, ToService, Unroutable
+from twin.edge.stream import carry
 from twin.edge.transport import OriginRefused
 from twin.edge.tunnel import NoConnector, Service, Tunnels
 from twin.edge.websocket import bridge
@@ -119,6 +120,8 @@ class Origin:
     async def _send(self, exchange: Exchange, target: ToService | Address) -> Result:
         headers = exchange.headers.copy()
         headers["Host"] = exchange.request.headers["Host"]
+        if isinstance(target, ToService) and target.stream:
+            return await self._stream(exchange, target)
         # Not `https`: the connectors do TLS, where the service speaks it.
         if isinstance(target, Address):
             authority = target.host
@@ -143,6 +146,16 @@ class Origin:
             body=_body(answer),
             finish=answer.close,
         )
+
+    async def _stream(self, exchange: Exchange, target: ToService) -> Result:
+        """Carry what is not HTTP over a websocket; anything else cannot reach it."""
+        if not is_websocket(exchange.request):
+            return self._page(exchange, 502, "the service behind the tunnel does not speak HTTP")
+        try:
+            response = await carry(self._tunnels, target.tunnel, target.service, exchange)
+        except (NoConnector, OriginRefused) as error:
+            raise _Failed(error) from error
+        return Upgraded(response=response)
 
     def _session(self, target: ToService | Address) -> aiohttp.ClientSession:
         key = target if isinstance(target, Address) else (target.tunnel, target.service)

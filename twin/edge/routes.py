@@ -18,7 +18,9 @@ from twin.store import Store
 RECORD = "cloudflare:index/dnsRecord:DnsRecord"
 CONFIG = "cloudflare:index/zeroTrustTunnelCloudflaredConfig:ZeroTrustTunnelCloudflaredConfig"
 TUNNEL_SUFFIX = ".cfargotunnel.com"
-_PORTS = {"http": 80, "https": 443}
+_PORTS = {"http": 80, "https": 443, "ssh": 22}
+_STREAMS = ("ssh", "tcp")
+"""Services that a request reaches by a websocket, which carries their bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +53,15 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class ToService:
-    """A request goes to a service behind a tunnel; `host_header` replaces Host where it is set."""
+    """A request goes to a service behind a tunnel; `host_header` replaces Host where it is set.
+
+    `stream`: the service does not speak HTTP; a websocket carries what it speaks.
+    """
 
     tunnel: str
     service: Service
     host_header: str
+    stream: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +207,10 @@ def _target(tunnel: str, rule: Rule) -> Target:
     if kind == "http_status":
         return Answer(status=int(rest))
     parts = urlsplit(rule.service)
+    if parts.hostname and parts.scheme in _STREAMS and (parts.port or parts.scheme in _PORTS):
+        port = parts.port or _PORTS[parts.scheme]
+        service = Service(host=parts.hostname, port=port)
+        return ToService(tunnel=tunnel, service=service, host_header="", stream=True)
     if parts.scheme not in _PORTS or not parts.hostname:
         return Unroutable(code=1033, reason=f"the edge cannot reach a {rule.service!r} service")
     return ToService(
