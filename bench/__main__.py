@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from bench import bring_up, cold_up, edge_rules, firewall, preview, service
+from bench import bring_up, cold_up, edge, edge_rules, firewall, preview, service
 from tools.console import Ui
 from tools.errors import ToolError
 
@@ -22,6 +22,7 @@ BENCHMARKS: Final[dict[str, Callable[[Ui], dict[str, Any]]]] = {
     "preview": preview.measure,
     "bring-up": bring_up.measure,
     "service": service.measure,
+    "edge": edge.measure,
     "edge-rules": edge_rules.measure,
     "managed-rules": firewall.measure,
 }
