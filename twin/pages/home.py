@@ -23,7 +23,7 @@ from twin.edge.site import Site
 from twin.edge.tunnel import TUNNEL, Tunnels
 from twin.gateways.stripe import Stripe
 from twin.gateways.stripe.cards import TEST_CARDS
-from twin.gateways.stripe.faults import Faults
+from twin.gateways.common.faults import Faults
 from twin.pages.common import HEADERS, body_of, own, time_of_day
 from twin.pages.edge import EdgeFront, EdgePage
 from twin.store import Record, Store

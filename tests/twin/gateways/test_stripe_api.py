@@ -300,7 +300,7 @@ def test_sessions_expire_when_their_time_is_over(tmp_path: Path) -> None:
             session = await world.session(expires_at=int(time.time()) + 1800)
             kept = world.gateway.state.get("session", session.id)
             world.gateway.state.put("session", {**kept, "expires_at": int(time.time()) - 1})
-            world.gateway.expire_overdue()
+            world.gateway.sweep()
             await world.merchant.until(1)
             assert world.merchant.types() == ["checkout.session.expired"]
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from tests.twin.edge.harness import free_port, run
 from tests.twin.gateways.world import SECRET, World, gateway, order
-from twin.gateways.stripe.faults import Faults
+from twin.gateways.common.faults import Faults
 from twin.gateways.stripe.webhooks import RETRIES, sign
 
 PAID = {
@@ -177,7 +177,7 @@ def test_reordered_events_arrive_the_last_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("twin.gateways.stripe.checkout.REDIRECT_WAIT", 0.05)
-    monkeypatch.setattr("twin.gateways.stripe.webhooks.REORDER_WINDOW", 0.1)
+    monkeypatch.setattr("twin.gateways.common.webhooks.REORDER_WINDOW", 0.1)
 
     async def scenario() -> None:
         async with gateway(tmp_path) as world:
@@ -242,7 +242,7 @@ def test_a_rolled_secret_signs_beside_the_old_one_until_that_ends(tmp_path: Path
 def test_an_answer_that_never_comes_was_work_done_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("twin.gateways.stripe.api.HANG", 0.3)
+    monkeypatch.setattr("twin.gateways.common.faults.HANG", 0.3)
 
     async def scenario() -> None:
         async with gateway(tmp_path) as world:

@@ -6,7 +6,6 @@ objects, versioning). The official client is the contract: `tests/twin/gateways`
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import hashlib
@@ -19,17 +18,15 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from twin.gateways.common.faults import FaultBox, misbehave
 from twin.gateways.stripe import forms
 from twin.gateways.stripe.errors import StripeError, invalid
-from twin.gateways.stripe.faults import FaultBox
 from twin.gateways.stripe.operations import OPERATIONS, Call, Operation
 from twin.gateways.stripe.state import API_VERSION, Object, State, new_id
 
 KEY_LIFE = 24 * 3600
 LONGEST_KEY = 255
 """Seconds that an idempotency key is remembered, and its longest length."""
-HANG = 120.0
-"""Seconds before a call that "times out" is hung up on: more than the official client waits."""
 _LARGEST_BODY = 1024 * 1024
 
 
@@ -141,22 +138,17 @@ class Api:
         place: tuple[str, str, str] | None,
         request: web.BaseRequest,
     ) -> _Answer:
-        if self._faults.now.api_delay_seconds:
-            await asyncio.sleep(self._faults.now.api_delay_seconds)
-        writes = request.method != "GET"
-        broken = writes and self._faults.now.error_after_commit_next > 0
-        answer = self._perform(operation, ids, text, request_id, place, broken)
-        if not writes:
-            return answer
-        if broken:
-            self._faults.take("error_after_commit_next")
-        if self._faults.take("timeout_after_commit_next"):
+        def give_up() -> None:
             if place is not None:
                 self._in_use.discard(place[0])
-            await asyncio.sleep(HANG)
-            if request.transport is not None:
-                request.transport.abort()
-        return answer
+
+        return await misbehave(
+            request,
+            self._faults,
+            lambda broken: self._perform(operation, ids, text, request_id, place, broken),
+            writes=request.method != "GET",
+            give_up=give_up,
+        )
 
     def _perform(
         self,

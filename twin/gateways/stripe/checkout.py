@@ -12,34 +12,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
-import jinja2
 from aiohttp import web
 
 from twin.edge.site import Site
+from twin.gateways.common.faults import FaultBox
+from twin.gateways.common.pages import Pages, fields, redirect
+from twin.gateways.common.webhooks import Webhooks
 from twin.gateways.stripe import sessions
 from twin.gateways.stripe.cards import TEST_CARDS, Card, luhn
-from twin.gateways.stripe.faults import FaultBox
 from twin.gateways.stripe.money import display
 from twin.gateways.stripe.state import Object, State
-from twin.gateways.stripe.webhooks import Webhooks
 
 REDIRECT_WAIT = 10.0
 """Seconds that the page waits for the merchant's answer to the event before it redirects
 (docs.stripe.com/checkout/fulfillment)."""
-_LARGEST_FORM = 16 * 1024
-_HERE = Path(__file__).parent
-_HEADERS = {
-    "Cache-Control": "no-store",
-    # `form-action` covers where a form's answer redirects to: the merchant's page.
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
-    "img-src 'self' data:; form-action 'self' https: http:; base-uri 'none'; "
-    "frame-ancestors 'none'",
-    "Referrer-Policy": "origin",
-    "X-Content-Type-Options": "nosniff",
-}
-_STATIC = {"checkout.css": "text/css", "checkout.js": "text/javascript"}
 
 
 @dataclass
@@ -60,20 +47,12 @@ class Checkout:
         self._state = state
         self._webhooks = webhooks
         self._faults = faults
-        loader = jinja2.FileSystemLoader(_HERE / "templates")
-        self._templates = jinja2.Environment(loader=loader, autoescape=True)
         self.site = Site()
+        self._pages = Pages(Path(__file__).parent, self.site)
         self.site.route("GET", "/c/pay/{id}", self._show)
         self.site.route("POST", "/c/pay/{id}", self._pay)
         self.site.route("GET", "/c/pay/{id}/authenticate", self._ask)
         self.site.route("POST", "/c/pay/{id}/authenticate", self._authenticate)
-        self.site.route("GET", "/static/{name}", self._static)
-
-    async def _static(self, request: web.BaseRequest, name: str) -> web.StreamResponse:
-        if name not in _STATIC:
-            return web.Response(status=404, text="There is nothing here.\n")
-        text = (_HERE / "static" / name).read_text()
-        return web.Response(text=text, content_type=_STATIC[name])
 
     async def _show(self, request: web.BaseRequest, id: str) -> web.StreamResponse:
         session = self._state.tables["session"].get(id)
@@ -85,7 +64,7 @@ class Checkout:
         session = self._state.tables["session"].get(id)
         if session is None or session["status"] != "open":
             return self._closed(session)
-        form = _check(await _fields(request), session)
+        form = _check(await fields(request), session)
         if form.errors or form.card is None:
             return self._page(session, form, status=422)
         payer = {"email": form.email, "name": form.name, "country": form.country}
@@ -98,20 +77,20 @@ class Checkout:
                 kept["card"] = {"last4": form.card.last4, "payer": payer}
                 self._state.line_items.put(id, kept)
         if intent["status"] == "requires_action":
-            return _to(f"/c/pay/{id}/authenticate")
+            return redirect(f"/c/pay/{id}/authenticate")
         return await self._finished(session, intent, form)
 
     async def _ask(self, request: web.BaseRequest, id: str) -> web.StreamResponse:
         session = self._state.tables["session"].get(id)
         if session is None or not self._authenticating(session):
-            return self._closed(session) if session is None else _to(f"/c/pay/{id}")
+            return self._closed(session) if session is None else redirect(f"/c/pay/{id}")
         return self._render("authenticate.html", session)
 
     async def _authenticate(self, request: web.BaseRequest, id: str) -> web.StreamResponse:
         session = self._state.tables["session"].get(id)
         if session is None or not self._authenticating(session):
-            return self._closed(session) if session is None else _to(f"/c/pay/{id}")
-        passed = (await _fields(request)).get("outcome") == "pass"
+            return self._closed(session) if session is None else redirect(f"/c/pay/{id}")
+        passed = (await fields(request)).get("outcome") == "pass"
         kept = (self._state.line_items.get(id) or {})["card"]
         card = next(card for _, card in TEST_CARDS.values() if card.last4 == kept["last4"])
         with self._state.transaction():
@@ -142,7 +121,7 @@ class Checkout:
             and event["data"]["object"]["id"] == session["id"]
         )
         await self._webhooks.settled([completed], REDIRECT_WAIT)
-        return _to(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session["id"]))
+        return redirect(session["success_url"].replace("{CHECKOUT_SESSION_ID}", session["id"]))
 
     # --- rendering ------------------------------------------------------------------------------
     def _page(self, session: Object, form: _Form, status: int = 200) -> web.StreamResponse:
@@ -164,12 +143,7 @@ class Checkout:
             known["total"] = display(session["amount_total"], session["currency"])
             for name in ("success_url", "cancel_url"):
                 known[name] = (session[name] or "").replace("{CHECKOUT_SESSION_ID}", session["id"])
-        text = self._templates.get_template(template).render(known)
-        return web.Response(status=status, text=text, content_type="text/html", headers=_HEADERS)
-
-
-def _to(location: str) -> web.StreamResponse:
-    return web.Response(status=303, headers={"Location": location, "Cache-Control": "no-store"})
+        return self._pages.render(template, status, **known)
 
 
 def _shown_cards() -> list[tuple[str, str]]:
@@ -178,21 +152,12 @@ def _shown_cards() -> list[tuple[str, str]]:
     ]
 
 
-async def _fields(request: web.BaseRequest) -> Mapping[str, str]:
-    body = b""
-    async for piece in request.content.iter_any():
-        body += piece
-        if len(body) > _LARGEST_FORM:
-            return {}
-    return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
-
-
-def _check(fields: Mapping[str, str], session: Object) -> _Form:
+def _check(typed: Mapping[str, str], session: Object) -> _Form:
     """Check what was typed; every message says what to do."""
     form = _Form(
-        email=session["customer_email"] or fields.get("email", "").strip()[:254],
-        name=fields.get("name", "").strip()[:150],
-        country=fields.get("country", "US").strip().upper()[:2],
+        email=session["customer_email"] or typed.get("email", "").strip()[:254],
+        name=typed.get("name", "").strip()[:150],
+        country=typed.get("country", "US").strip().upper()[:2],
     )
     if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", form.email):
         form.errors["email"] = "Enter an e-mail address like name@example.com."
@@ -200,17 +165,17 @@ def _check(fields: Mapping[str, str], session: Object) -> _Form:
         form.errors["name"] = "Enter the name on the card."
     if not re.fullmatch(r"[A-Z]{2}", form.country):
         form.errors["country"] = "Choose a country."
-    number = re.sub(r"[\s-]", "", fields.get("number", ""))
+    number = re.sub(r"[\s-]", "", typed.get("number", ""))
     if not re.fullmatch(r"\d{12,19}", number) or not luhn(number):
         form.errors["number"] = "Your card number is not valid. Check its digits."
     elif number not in TEST_CARDS:
         form.errors["number"] = "This is a test page: use one of the test cards listed below."
-    month, year = _expiry(fields.get("expiry", ""))
+    month, year = _expiry(typed.get("expiry", ""))
     if month is None or year is None:
         form.errors["expiry"] = "Enter the expiry date as MM / YY."
     elif (year, month) < time.gmtime()[:2]:
         form.errors["expiry"] = "Your card's expiry date is in the past."
-    if not re.fullmatch(r"\d{3,4}", fields.get("cvc", "").strip()):
+    if not re.fullmatch(r"\d{3,4}", typed.get("cvc", "").strip()):
         form.errors["cvc"] = "Enter the three digits on the back of the card."
     if not form.errors and month is not None and year is not None:
         known = TEST_CARDS[number][1]

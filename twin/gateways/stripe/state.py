@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import copy
-import secrets
-import string
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
 
+from twin.gateways.common.tables import Book, Object, Table, new_id
 from twin.gateways.stripe.errors import missing
 from twin.store import Store
 
+__all__ = ["API_VERSION", "Object", "State", "Table", "new_id"]
+
 API_VERSION = "2026-10-28.endive"
 """The version that events are rendered in: the one that the official client 16.1.0 pins."""
-Object = dict[str, Any]
-_ALPHABET = string.ascii_letters + string.digits
 _KINDS = {
     "session": ("checkout.session", "cs_"),
     "payment_intent": ("payment_intent", "pi_"),
@@ -28,78 +24,22 @@ _KINDS = {
 }
 
 
-class Table:
-    """Objects of one kind, all in memory, written through to the store. Oldest first."""
-
-    def __init__(self, store: Store, name: str) -> None:
-        self._store = store
-        self._collection = f"stripe/{name}"
-        self.reload()
-
-    def reload(self) -> None:
-        """Read everything again from the store."""
-        rows = self._store.items(self._collection)
-        ordered = sorted(rows.items(), key=lambda row: row[1]["sequence"])
-        self._rows: dict[str, Object] = dict(ordered)
-
-    def put(self, id: str, value: Object) -> None:
-        """Keep an object, new or changed."""
-        known = self._rows.get(id)
-        sequence = known["sequence"] if known else self._store.next("stripe/sequence")
-        row = {"sequence": sequence, "value": copy.deepcopy(value)}
-        self._rows[id] = row
-        self._store.save(self._collection, id, row)
-
-    def get(self, id: str) -> Object | None:
-        """Return a copy of an object, or None."""
-        row = self._rows.get(id)
-        return copy.deepcopy(row["value"]) if row else None
-
-    def drop(self, id: str) -> None:
-        """Forget an object."""
-        self._rows.pop(id, None)
-        self._store.drop(self._collection, id)
-
-    def newest_first(self) -> Iterator[Object]:
-        """Every object, the newest first; to be read only."""
-        for row in reversed(list(self._rows.values())):
-            yield row["value"]
-
-    def items(self) -> list[tuple[str, Object]]:
-        """Every id with its object; to be read only."""
-        return [(id, row["value"]) for id, row in self._rows.items()]
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-
-class State:
-    """Every table, and the events that changes cause.
-
-    `on_event` is called with each new event inside the transaction of the change that caused it:
-    what it keeps in a table of `extra_tables` is kept together with the change.
-    """
+class State(Book):
+    """Every table of the account."""
 
     def __init__(self, store: Store) -> None:
-        self.store = store
-        self.tables = {kind: Table(store, kind) for kind in _KINDS}
-        self.line_items = Table(store, "line_items")
-        self.idempotency = Table(store, "idempotency")
-        self.extra_tables: list[Table] = []
-        self.on_event: Callable[[Object], None] = lambda event: None
+        super().__init__(store, "stripe", (*_KINDS, "line_items"))
         self.request: Object = {"id": None, "idempotency_key": None}
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All changes inside and their events are kept, or none."""
-        try:
-            with self.store.transaction():
-                yield
-        except BaseException:
-            own = (*self.tables.values(), self.line_items, self.idempotency)
-            for table in (*own, *self.extra_tables):
-                table.reload()
-            raise
+    @property
+    def line_items(self) -> Table:
+        """What belongs to a session and is not part of it."""
+        return self.tables["line_items"]
+
+    @property
+    def idempotency(self) -> Table:
+        """Answers by idempotency key."""
+        return self.tables["idempotency"]
 
     def get(self, kind: str, id: str, param: str = "id") -> Object:
         """Return an object; raises StripeError 404 when there is none."""
@@ -135,10 +75,4 @@ class State:
             "request": dict(self.request),
             "type": type,
         }
-        self.put("event", event)
-        self.on_event(event)
-
-
-def new_id(prefix: str, length: int = 24) -> str:
-    """Return a fresh id of the gateway's form."""
-    return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(length))
+        self.record(event)
