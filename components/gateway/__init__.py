@@ -69,7 +69,7 @@ def render(
     """
     if not re.fullmatch(r"[a-z0-9.-]+", hostname):
         raise ValueError(f"hostname={hostname!r}: use a plain host name, such as pay.example.com")
-    blocks = _plain_blocks(port) if tls is None else encrypted_blocks(tls, hostname, port)
+    blocks = _plain_blocks(port) if tls is None else encrypted_blocks(tls, port)
     values = {
         **blocks,
         "HOSTNAME": hostname,

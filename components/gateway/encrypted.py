@@ -47,42 +47,14 @@ class Tls:
     edge: Sequence[str]
     port: int = TLS_PORT
     health_port: int = PROXIED_HEALTH_PORT
-    certificate: str = CERTIFICATE
-    private_key: str = PRIVATE_KEY
-    client_authority: str = CLIENT_AUTHORITY
 
     def __post_init__(self) -> None:
         if not self.edge:
             raise ValueError("edge=(): no connection would be let in; name the edge's ranges")
 
 
-def blocks(tls: Tls, hostname: str, health: int) -> dict[str, str]:
-    """The parts of the configuration by their place in `nginx.conf`."""
-    ranges = "\n".join(f"    {ip_network(cidr)} 1;" for cidr in tls.edge)
-    return {
-        "LISTEN_STRANGERS": f"listen 127.0.0.1:{health} default_server;\n"
-        f"listen {tls.health_port} proxy_protocol default_server;",
-        "LISTEN": f"listen {tls.port} ssl proxy_protocol;",
-        "EDGE": f"geo $proxy_protocol_addr $from_edge {{\n    default 0;\n{ranges}\n}}",
-        "TLS": _server(tls, hostname),
-        "REJECT": _REJECT.format(port=tls.port),
-    }
-
-
-_REJECT: Final = """\
-# Another name, or none, in the handshake: it ends there, and shows no certificate.
-server {{
-    listen {port} ssl proxy_protocol default_server;
-    ssl_reject_handshake on;
-}}
-
-"""
-
-
-def _server(tls: Tls, hostname: str) -> str:
-    return f"""\
-ssl_certificate {tls.certificate};
-ssl_certificate_key {tls.private_key};
+_HANDSHAKE: Final = f"""\
+# For every server of the port: nginx shakes hands by the settings of the default one.
 ssl_protocols TLSv1.2 TLSv1.3;
 ssl_ciphers {":".join(CIPHERS)};
 ssl_ecdh_curve {":".join(CURVES)};
@@ -90,7 +62,21 @@ ssl_prefer_server_ciphers off;
 ssl_session_cache shared:edge:4m;
 ssl_session_timeout 1d;
 ssl_session_tickets off;
-ssl_client_certificate {tls.client_authority};
+"""
+_REJECT: Final = """\
+# Another name, or none, in the handshake: it ends there, and shows no certificate.
+server {{
+    listen {port} ssl proxy_protocol default_server;
+    ssl_reject_handshake on;
+    # A request for another host than the handshake named.
+    return 421;
+}}
+
+"""
+_SERVER: Final = f"""\
+ssl_certificate {CERTIFICATE};
+ssl_certificate_key {PRIVATE_KEY};
+ssl_client_certificate {CLIENT_AUTHORITY};
 ssl_verify_client on;
 ssl_verify_depth 1;
 # Whoever comes without our certificate, or not from the edge, is told nothing, not even a status.
@@ -101,8 +87,17 @@ location @stranger {{
 if ($from_edge = 0) {{
     return 444;
 }}
-# nginx serves a foreign Host by the server that the handshake named.
-if ($host != {hostname}) {{
-    return 421;
-}}
 """
+
+
+def blocks(tls: Tls, health: int) -> dict[str, str]:
+    """The parts of the configuration by their place in `nginx.conf`."""
+    ranges = "\n".join(f"    {ip_network(cidr)} 1;" for cidr in tls.edge)
+    return {
+        "LISTEN_STRANGERS": f"listen 127.0.0.1:{health} default_server;\n"
+        f"listen {tls.health_port} proxy_protocol default_server;",
+        "LISTEN": f"listen {tls.port} ssl proxy_protocol;",
+        "EDGE": f"{_HANDSHAKE}geo $proxy_protocol_addr $from_edge {{\n    default 0;\n{ranges}\n}}",
+        "TLS": _SERVER,
+        "REJECT": _REJECT.format(port=tls.port),
+    }
