@@ -214,6 +214,7 @@ async def _inspections(program: Path) -> dict[str, Any]:
         "inspection_ms_p50": round(statistics.median(whole), 2),
         "inspection_ms_p50_promised": 1,
         "rules_ms_p50": round(statistics.median(rules), 2),
+        "inspection_load_average": round(os.getloadavg()[0], 1),
         "engine_resident_mb": round(int(resident.split()[1]) * 1024 / 1e6),
         "engine_resident_mb_promised": 250,
     }
