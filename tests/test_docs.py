@@ -20,7 +20,7 @@ NAMED = sorted(
 
 
 @cache
-def tests_of(file: str) -> frozenset[str]:
+def functions_of(file: str) -> frozenset[str]:
     """The names of the functions in a file; none where there is no such file."""
     path = ROOT / file
     if not path.is_file():
@@ -36,4 +36,4 @@ def tests_of(file: str) -> frozenset[str]:
 @pytest.mark.parametrize(("page", "name"), NAMED, ids=lambda value: str(value))
 def test_a_test_that_a_page_names_exists(page: str, name: str) -> None:
     file, _, test = name.partition("::")
-    assert test in tests_of(file), f"docs/{page} names {name}"
+    assert test in functions_of(file), f"docs/{page} names {name}"
