@@ -71,7 +71,14 @@ def prepare_ssh(home: Home) -> None:
 def ssh_config(home: Home) -> str:
     """How `ssh -F` reaches this instance's droplets, and nothing else of the person's settings."""
     folder = home.path / "ssh"
-    return f"""Host *
+    return f"""# SSH behind Access. What `cloudflared access ssh` is for the real one: it takes
+# TUNNEL_SERVICE_TOKEN_ID and TUNNEL_SERVICE_TOKEN_SECRET (the stack's output service_tokens).
+Host ssh.*.localhost
+  ProxyCommand env PYTHONPATH="{ROOT}" "{ROOT}/.venv/bin/python" -m twin.access.ssh "{home.path}" %h
+  ControlMaster no
+  ControlPath none
+
+Host *
   User deploy
   IdentityFile "{folder}/id_ed25519"
   IdentitiesOnly yes
@@ -86,11 +93,6 @@ def ssh_config(home: Home) -> str:
   ControlMaster auto
   ControlPath {home.run_dir}/ssh/%C
   ControlPersist 20
-
-# What `cloudflared access ssh` is for the real Access, with TUNNEL_SERVICE_TOKEN_ID and
-# TUNNEL_SERVICE_TOKEN_SECRET from the stack's output `service_tokens`.
-Host ssh.*.localhost
-  ProxyCommand env PYTHONPATH="{ROOT}" "{ROOT}/.venv/bin/python" -m twin.access.ssh "{home.path}" %h
 """
 
 

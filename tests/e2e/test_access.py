@@ -1,0 +1,124 @@
+"""The admin's way in on the running platform: Google, a managed device, a code; and SSH by token.
+
+The service behind verifies every assertion by the keys that the team domain publishes, so that a
+page shown here says that the whole chain holds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.e2e.conftest import Platform
+from twin.access import totp
+from twin.access.ssh import TOKEN_ID, TOKEN_SECRET
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+
+_CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+_ADA, _VISITOR = "ada@payments.localhost", "visitor@payments.localhost"
+_PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/150.0 Safari/537.36"
+"""A headless browser says that it is one, and would be challenged."""
+_SSH = "ssh.payments.localhost"
+_SECONDS = 30_000  # playwright counts in milliseconds
+
+
+@pytest.fixture(scope="module")
+def browser(platform: Platform) -> Iterator[Browser]:
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(
+            executable_path=_CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
+        )
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A browser that nobody has logged in with."""
+    context = browser.new_context(ignore_https_errors=True, user_agent=_PERSON)
+    context.set_default_timeout(_SECONDS)
+    yield context.new_page()
+    context.close()
+
+
+def _code(key: str) -> str:
+    return totp.code(key, int(time.time()) // totp.STEP)
+
+
+def test_an_admin_comes_in_and_is_known(platform: Platform, page: Page) -> None:
+    page.goto(f"{platform.url}/admin")
+    assert "accounts.google.localhost" in page.url, page.url
+    page.get_by_role("button", name=_ADA).click()
+    key = page.locator("#key").inner_text()
+    page.get_by_label("6 digits").fill(_code(key))
+    page.get_by_role("button", name="Add authenticator").click()
+    expect(page.get_by_text(_ADA).first).to_be_visible()
+    assert page.url == f"{platform.url}/admin"
+    cookies = {each["name"]: each for each in page.context.cookies(f"{platform.url}/admin")}
+    assert cookies["CF_Authorization"]["httpOnly"]
+    assert cookies["CF_Authorization"]["secure"]
+    # The team remembers the login; the code is not asked for again.
+    page.goto(f"{platform.url}/api/admin")
+    assert page.url.startswith(f"{platform.url}/api/admin")
+
+
+@pytest.mark.parametrize("account", [_VISITOR, "somebody@gmail.com"])
+def test_others_do_not(platform: Platform, page: Page, account: str) -> None:
+    page.goto(f"{platform.url}/admin")
+    known = page.get_by_role("button", name=account)
+    if known.count():
+        known.click()
+    else:
+        page.get_by_label("Another account").fill(account)
+        page.get_by_role("button", name="Next").click()
+    expect(page.get_by_role("heading", name="Forbidden")).to_be_visible()
+
+
+def test_an_admin_on_a_device_of_their_own_does_not(platform: Platform, page: Page) -> None:
+    page.goto(f"{platform.url}/admin")
+    for box in page.get_by_role("checkbox").all():
+        box.uncheck()
+    page.get_by_role("button", name=_ADA).click()
+    expect(page.get_by_role("heading", name="Forbidden")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "path", ["/admin", "//admin", "/ADMIN", "/%61dmin", "/admin%2f", "/x/../admin", "/api/admin"]
+)
+def test_no_path_and_no_header_leads_around_it(platform: Platform, page: Page, path: str) -> None:
+    forged = {"Cf-Access-Jwt-Assertion": "a.b.c", "Cf-Access-Authenticated-User-Email": _ADA}
+    answer = page.request.get(
+        platform.url + path, headers={**forged, "Accept": "text/html"}, max_redirects=0
+    )
+    # The firewall may refuse a trick before Access sees it; the service must not answer it.
+    assert answer.status in (302, 401, 403), (path, answer.status)
+    if answer.status == 302:
+        assert "cloudflareaccess" in answer.headers["location"]
+
+
+def test_ssh_takes_the_program_s_token_and_nothing_else(platform: Platform) -> None:
+    outputs: dict[str, Any] = json.loads(
+        platform.engine("stack", "output", "--show-secrets", "--json")
+    )
+    token = outputs["service_tokens"]["ci"]
+    command = ["ssh", "-F", str(platform.home.path / "ssh" / "config"), f"deploy@{_SSH}", "docker"]
+    right = {TOKEN_ID: token["client_id"], TOKEN_SECRET: token["client_secret"]}
+    for environment, code in ((right, 0), ({}, 255), ({**right, TOKEN_SECRET: "guess"}, 255)):
+        done = subprocess.run(
+            [*command, "info", "--format", "{{.ServerVersion}}"],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
