@@ -115,6 +115,8 @@ class StripeServer:
         fault = self.faults.pop(0) if self.faults else None
         if fault == "fail":
             return _error(500, "broken")
+        if fault == "refuse":
+            return _error(400, "resource_missing")
         form = {name: str(value) for name, value in (await request.form()).items()}
         key = request.headers["idempotency-key"]
         if key in self.keys and self.keys[key][0] != form:

@@ -29,6 +29,7 @@ from payments.inbox import waking
 from payments.ops import metrics
 from payments.orders.models import Order, Payment
 from payments.orders.status import advance
+from payments.subscriptions import booking as subscriptions
 
 UNFINISHED: Final = frozenset({"intended", "unknown"})
 RETRYABLE: Final = frozenset({"remote_failed", "expired"})
@@ -110,6 +111,7 @@ async def record(session: AsyncSession, order: Order, payment: Payment, answer: 
         await advance(session, payment, "remote_failed", cause="refused by the gateway")
         payment.next_check_at = None
         await advance(session, order, "remote_failed", cause="refused by the gateway")
+        await subscriptions.unpaid(session, order, payment, "remote_failed")
 
 
 async def _record_charge(session: AsyncSession, payment: Payment, charge: Charge) -> None:

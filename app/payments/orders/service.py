@@ -26,6 +26,7 @@ from payments.orders import catalogue
 from payments.orders.asking import RETRYABLE, UNFINISHED, ask, is_over, locked, record
 from payments.orders.models import Order, Payment
 from payments.resources import Resources
+from payments.subscriptions.booking import is_void
 
 CHECKOUT_LIFETIME: Final = timedelta(hours=2)
 """Stripe allows 30 minutes to 24 hours; shorter than its idempotency keys are kept (24 h)."""
@@ -145,6 +146,8 @@ async def _retried(
     last = await last_payment(session, order)
     if order.status not in RETRYABLE | {"failed", "pending"} or not is_over(last):
         raise NotRetryableError(f"The order is {order.status}.")
+    if await is_void(session, order.id):
+        raise NotRetryableError("What it was for is no longer asked for.")
     tried = frozenset({last.gateway}) if last and last.status == "remote_failed" else frozenset()
     gateway = resources.gateways.choose(order.money, avoid=tried)
     payment = intend(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments import jobs
@@ -133,6 +133,32 @@ async def open_order(session: AsyncSession, subscription_id: UUID) -> Order | No
         .limit(1)
     )
     return found
+
+
+async def is_invoiced(session: AsyncSession, subscription_id: UUID, start: datetime) -> bool:
+    """Whether there is an open invoice for the period that begins at `start`."""
+    return bool(
+        await session.scalar(
+            select(
+                exists().where(
+                    Invoice.subscription_id == subscription_id,
+                    Invoice.kind == "period",
+                    Invoice.status == "open",
+                    Invoice.period_start == start,
+                )
+            )
+        )
+    )
+
+
+async def claim(session: AsyncSession, order_id: UUID) -> bool:
+    """Lock an order unless somebody has it: nobody else adds a payment to it meanwhile."""
+    found = await session.scalar(
+        select(Order.id)
+        .where(Order.id == order_id)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    return found is not None
 
 
 def now() -> datetime:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Literal
+from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments import jobs
@@ -28,6 +29,10 @@ async def paid(session: AsyncSession, order: Order, payment: Payment) -> None:
     """Note that an order was paid, if it is a subscription's."""
     invoice, subscription = await _of(session, order)
     if invoice is None or subscription is None or invoice.status == "paid":
+        return
+    if invoice.kind == "change" and invoice.status == "void":
+        # Paid although it was given up: a person decides whether that is refunded.
+        log.error("subscription.paid_for_nothing", subscription_id=str(subscription.id))
         return
     invoice.status = "paid"
     if invoice.kind == "change":
@@ -51,11 +56,13 @@ async def unpaid(session: AsyncSession, order: Order, payment: Payment, kind: st
     invoice, subscription = await _of(session, order)
     if invoice is None or subscription is None or invoice.status != "open":
         return
-    if payment.request.get("method") is None:
-        return  # a page that nobody paid: the schedule goes on
-    if invoice.kind == "change":
+    on_page = payment.request.get("method") is None
+    if invoice.kind == "change" and (kind == "expired" or not on_page):
         invoice.status, subscription.next_plan = "void", None
+        changed(session, topic(subscription))
         return
+    if on_page or subscription.ended_at is not None:
+        return  # a page that nobody paid: the schedule goes on
     await missed(session, subscription, now=datetime.now(UTC), cause=f"payment {payment.id} {kind}")
 
 
@@ -111,6 +118,15 @@ async def end(
     return True
 
 
+async def is_void(session: AsyncSession, order_id: UUID) -> bool:
+    """Whether an order is for an invoice that was given up: nobody may pay for it any more."""
+    return bool(
+        await session.scalar(
+            select(exists().where(Invoice.order_id == order_id, Invoice.status == "void"))
+        )
+    )
+
+
 def topic(subscription: Subscription) -> str:
     """Return the name under which copies of a customer's subscriptions are kept."""
     return f"subscriptions:{subscription.customer_id}"
@@ -126,14 +142,22 @@ def _change(subscription: Subscription) -> None:
 async def _of(
     session: AsyncSession, order: Order
 ) -> tuple[Invoice, Subscription] | tuple[None, None]:
-    invoice = await session.scalar(select(Invoice).where(Invoice.order_id == order.id))
-    if invoice is None:
+    of_order = Invoice.order_id == order.id
+    owner = await session.scalar(select(Invoice.subscription_id).where(of_order))
+    if owner is None:
         return None, None
-    subscription = await session.scalar(
-        select(Subscription)
-        .where(Subscription.id == invoice.subscription_id)
-        .with_for_update(key_share=True)
-    )
-    if subscription is None:
-        raise LookupError(f"invoice {invoice.id} has no subscription")
+    # The subscription's lock stands for its invoices: what they are is read under it.
+    subscription = (
+        await session.execute(
+            select(Subscription)
+            .where(Subscription.id == owner)
+            .with_for_update(key_share=True)
+            .execution_options(populate_existing=True)
+        )
+    ).scalar_one()
+    invoice = (
+        await session.execute(
+            select(Invoice).where(of_order).execution_options(populate_existing=True)
+        )
+    ).scalar_one()
     return invoice, subscription

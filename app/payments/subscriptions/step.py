@@ -28,6 +28,8 @@ log = get_logger(__name__)
 
 WAIT: Final = timedelta(hours=1)
 """How long a step waits for a charge or a page before it looks again."""
+MOMENT: Final = timedelta(minutes=1)
+"""How long it leaves an order alone that somebody else is at."""
 
 
 async def due(session: AsyncSession, *, most: int, now: datetime | None = None) -> list[UUID]:
@@ -66,6 +68,9 @@ async def _next(
     session: AsyncSession, resources: Resources, subscription: Subscription, now: datetime
 ) -> UUID | None:
     """Do what is due on a locked subscription; returns the payment to be charged, if any."""
+    if subscription.ended_at is not None or subscription.status == "paused":
+        subscription.next_step_at = None
+        return None
     if subscription.status == "incomplete":
         await booking.end(session, subscription, "expired", now=now, cause="never paid")
         return None
@@ -80,9 +85,12 @@ async def _next(
 async def _renew(
     session: AsyncSession, resources: Resources, subscription: Subscription, now: datetime
 ) -> UUID | None:
-    """Invoice the next period: it follows the last one, however late this step is."""
+    """Invoice the next period, once: it follows the last one, however late this step is."""
     plan = find(subscription.plan)
     start = subscription.period_end or now
+    if await billing.is_invoiced(session, subscription.id, start):
+        # Its charge was made, and nobody has told its end: asking for it is the payment's repair.
+        return await _retry(session, resources, subscription, now)
     if subscription.status == "trialing":
         subscription.anchor_day = start.day
     invoice = await billing.invoice(
@@ -105,7 +113,12 @@ async def _retry(
 ) -> UUID | None:
     order = await billing.open_order(session, subscription.id)
     if order is None:
-        raise LookupError(f"subscription {subscription.id} is past due for nothing")
+        raise LookupError(f"subscription {subscription.id} has nothing to be charged for")
+    if not await billing.claim(session, order.id):
+        # The customer asks for a page, or an event is being applied. Not waited for: whoever has
+        # an order's lock may wait for its subscription's, which is ours.
+        subscription.next_step_at = now + MOMENT
+        return None
     if not is_over(await last_payment(session, order)):
         subscription.next_step_at = now + WAIT  # the customer may be paying this very moment
         return None

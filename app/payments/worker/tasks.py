@@ -7,17 +7,21 @@ clock find what no job points to any more (a job that failed, a worker that died
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from procrastinate import App, BaseConnector
 from procrastinate.jobs import Status
+from prometheus_client import Counter
 
 from payments import jobs
 from payments.idempotency import store as idempotency
 from payments.inbox import service as inbox
 from payments.ledger import service as ledger
+from payments.ops.logs import get_logger
+from payments.ops.metrics import REGISTRY
 from payments.orders import repair
 from payments.reconcile import command as reconciling
 from payments.reconcile import health
@@ -27,6 +31,17 @@ from payments.subscriptions import step as subscriptions
 from payments.webhooks_out import deliver as webhooks_out
 from payments.webhooks_out import messages
 from payments.worker import invariants
+
+log = get_logger(__name__)
+
+Id = TypeVar("Id", int, UUID)
+
+SWEEP_FAILURES: Final = Counter(
+    "sweep_failures_total",
+    "Things that were due and could not be done; they are tried again.",
+    ("what",),
+    registry=REGISTRY,
+)
 
 BATCH: Final = 100
 FAILED_JOBS_KEPT_HOURS: Final = 72
@@ -122,16 +137,26 @@ async def sweep(resources: Resources) -> None:
         refunds = await refund_repair.due(session, most=BATCH)
         renewals = await subscriptions.due(session, most=BATCH)
         deliveries = await webhooks_out.due(session, most=BATCH)
-    for inbox_id in events:
-        await process(resources, inbox_id)
-    for payment_id in payments:
-        await repair.repair(resources, payment_id)
-    for refund_id in refunds:
-        await refund_repair.repair(resources, refund_id)
-    for subscription_id in renewals:
-        await subscriptions.step(resources, subscription_id)
-    for delivery_id in deliveries:
-        await webhooks_out.deliver(resources, delivery_id)
+    await _each("event", process, resources, events)
+    await _each("payment", repair.repair, resources, payments)
+    await _each("refund", refund_repair.repair, resources, refunds)
+    await _each("subscription", subscriptions.step, resources, renewals)
+    await _each("delivery", webhooks_out.deliver, resources, deliveries)
+
+
+async def _each(
+    what: str,
+    act: Callable[[Resources, Id], Awaitable[object]],
+    resources: Resources,
+    ids: Sequence[Id],
+) -> None:
+    """Do what is due one by one: what fails is tried at the next sweep, and stops nothing else."""
+    for one in ids:
+        try:
+            await act(resources, one)
+        except Exception as error:
+            SWEEP_FAILURES.labels(what).inc()
+            log.error("sweep.failed", what=what, id=str(one), exc_info=error)
 
 
 async def expire(resources: Resources) -> None:
