@@ -32,12 +32,11 @@ from twin.edge.listener import Listener
 from twin.edge.logs import note
 from twin.edge.origin import ORIGIN_TIMEOUT, Origin
 from twin.edge.routes import Routes
-from twin.edge.site import Site
 from twin.edge.tls import Certificates, Terms
 from twin.edge.tunnel import NAMES as TUNNEL_NAMES
 from twin.edge.tunnel import Tunnels
-from twin.gateways.stripe import CHECKOUT_HOST, Stripe
-from twin.gateways.stripe.api import Api
+from twin.gateways import Gateways
+from twin.gateways.common.gateway import Site as Host
 from twin.pages.cache import CachePages
 from twin.pages.home import Home
 from twin.store import Store
@@ -47,7 +46,6 @@ from twin.waf.stage import ManagedRules
 from twin.world import World
 
 TWIN_HOST = "twin.localhost"
-STRIPE_API_HOST = "api.stripe.test"
 SHUTDOWN = 5.0
 """Seconds that running requests have when the front stops."""
 _LONGEST_LINE = 64 * 1024
@@ -127,17 +125,16 @@ class Edge:
         self._pipeline = pipeline(order, self._origin)
         self._listener: Listener | None = None
         self._servers: list[web.Server] = []
-        self.stripe = Stripe(store, account, self._authority.certificate_file)
+        self.gateways = Gateways(store, account, self._authority.certificate_file)
+        self.stripe = self.gateways.stripe
         self._home = Home(store, self)
         CachePages(self._home.site, self.delivery.cache)
-        own: dict[str, Site | Api] = {
-            STRIPE_API_HOST: self.stripe.api,
-            CHECKOUT_HOST: self.stripe.checkout,
-            TWIN_HOST: self._home.site,
-        }
+        own: dict[str, Host] = {TWIN_HOST: self._home.site}
+        for gateway in self.gateways.all.values():
+            own.update(gateway.hosts())
         # A Zero Trust team has a host as soon as it is deployed.
-        teams = cast(MutableMapping[str, Site | Api], self.access.sites)
-        self._sites: Mapping[str, Site | Api] = ChainMap(own, teams)
+        teams = cast(MutableMapping[str, Host], self.access.sites)
+        self._sites: Mapping[str, Host] = ChainMap(own, teams)
         self._certificates = Certificates(
             self._authority, self.routes, self._sites, TWIN_HOST, self.delivery.deployed.settings
         )
@@ -160,7 +157,7 @@ class Edge:
             self._listener.listen_unix(self._run_dir / "edge.sock")
             tunnel_names = self._certificates.for_names(TUNNEL_NAMES, Terms())
             await self.tunnels.start(self._run_dir / "tunnel.sock", tunnel_names)
-            await self.stripe.start(self.port)
+            await self.gateways.start(self.port)
             if self.waf is not None:
                 await self.waf.start()
         except BaseException:
@@ -176,7 +173,7 @@ class Edge:
         for server in self._servers:
             server.pre_shutdown()  # ends idle keep-alive connections
         await asyncio.gather(*(server.shutdown(SHUTDOWN) for server in self._servers))
-        await self.stripe.stop()
+        await self.gateways.stop()
         await self._origin.close()
         if self.waf is not None:
             await self.waf.stop()

@@ -39,6 +39,9 @@ REGISTRY_NAME: Final = "registry.twin.test:5000"
 _POP_NAMES = (
     "edge.twin.test",
     "api.stripe.test",
+    "api.razorpay.test",
+    "api-m.paypal.test",
+    "api.cryptomus.test",
     "region1.v2.argotunnel.com",
     "region2.v2.argotunnel.com",
 )

@@ -21,9 +21,9 @@ from pydantic import ValidationError
 
 from twin.edge.site import Site
 from twin.edge.tunnel import TUNNEL, Tunnels
+from twin.gateways.common.faults import Faults
 from twin.gateways.stripe import Stripe
 from twin.gateways.stripe.cards import TEST_CARDS
-from twin.gateways.common.faults import Faults
 from twin.pages.common import HEADERS, body_of, own, time_of_day
 from twin.pages.edge import EdgeFront, EdgePage
 from twin.store import Record, Store

@@ -121,7 +121,7 @@ async def gateway(
     """A gateway whose events go to a merchant; the home may have been used before."""
     async with contextlib.AsyncExitStack() as stack:
         merchant = Merchant()
-        endpoint = await _serve(stack, merchant.take, endpoint_port)
+        endpoint = await serve(stack, merchant.take, endpoint_port)
         store = Store(home / "twin.db")
         stack.callback(store.close)
         account = {
@@ -136,15 +136,15 @@ async def gateway(
             simulator.webhooks._retries = retries
         await simulator.start(8443)
         stack.push_async_callback(simulator.stop)
-        api = await _serve(stack, simulator.api.handle)
-        checkout = await _serve(stack, simulator.checkout.handle)
+        api = await serve(stack, simulator.api.handle)
+        checkout = await serve(stack, simulator.checkout.handle)
         http = aiohttp.ClientSession()
         stack.push_async_callback(http.close)
         client = stripe.StripeClient(KEY, base_addresses={"api": api}, max_network_retries=0)
         yield World(simulator, client, api, checkout, merchant, http, store)
 
 
-async def _serve(stack: contextlib.AsyncExitStack, handler: Any, port: int = 0) -> str:
+async def serve(stack: contextlib.AsyncExitStack, handler: Any, port: int = 0) -> str:
     runner = web.ServerRunner(web.Server(handler, access_log=None), shutdown_timeout=0.1)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
