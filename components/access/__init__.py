@@ -87,7 +87,8 @@ class Access(pulumi.ComponentResource):
         known = self._account()
         admins = self._admins("admins", known, [])
         from_home = self._admins("admin-api", known, [self._from_addresses(known)])
-        self._application("launcher", "app_launcher", None, known, [admins], mfa=False)
+        if args.owns_organization:  # one per account, as the organization
+            self._application("launcher", "app_launcher", None, known, [admins], mfa=False)
         pages = self._application(
             "pages", "self_hosted", args.hostname + ADMIN, known, [admins], binding=True
         )

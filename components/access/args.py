@@ -89,7 +89,8 @@ class AccessArgs:
     """The account and zone, the service's host, who its admins are, and how they prove it.
 
     `session` and `mfa_session` are durations such as `8h`; `0m` asks for MFA at every login.
-    `owns_organization`: the organization is one per account, so one stack alone may describe it.
+    `owns_organization`: organization and App Launcher are one per account, so one stack alone may
+    describe them; the admins of the others must be among its own to enrol an authenticator.
     """
 
     account_id: str

@@ -174,6 +174,7 @@ def test_a_stack_that_shares_its_account_leaves_the_organization_to_another() ->
     recorder, _ = _built(owns_organization=False)
     assert recorder.of_type(":ZeroTrustOrganization") == []
     assert recorder.of_type(":ZeroTrustAccessKeyConfiguration") == []
+    assert "launcher" not in _apps(recorder), "the account has one"
     assert _apps(recorder)["pages"].inputs["mfaConfig"], "asked for by the application itself"
 
 

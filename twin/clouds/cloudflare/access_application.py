@@ -92,7 +92,8 @@ class ZeroTrustAccessApplication(Resource):
                 raise ApiError(
                     409, f'domain "{min(taken)}": an application with it already exists (11010)'
                 )
-            if inputs["type"] == other.outputs["type"] == "app_launcher":
+            same = other.outputs.get("accountId") == inputs.get("accountId")
+            if same and inputs["type"] == other.outputs["type"] == "app_launcher":
                 raise ApiError(409, "type: the account already has an App Launcher (11010)")
 
     def _outputs(self, ctx: Context, owner: str, inputs: Props, aud: str) -> Props:
