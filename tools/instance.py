@@ -16,12 +16,11 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tools import stackfile
+from tools import gateways, stackfile
 from tools.passphrase import Crypter
 from tools.paths import ROOT, STACK, Home, write_private
 
 DEFAULT_PORT = 8443
-STRIPE_API = "api.stripe.test"
 Json = dict[str, Any]
 
 
@@ -121,6 +120,7 @@ def account(home: Home, config: Mapping[str, Any], port: int) -> Json:
         stripe_key=stripe["secret_key"],
         webhook_secret=stripe["webhook_endpoints"][0]["secret"],
         google_secret=google["client_secret"],
+        kept=kept,
     )
 
 
@@ -133,12 +133,16 @@ def describe_account(
     stripe_key: str,
     webhook_secret: str,
     google_secret: str = "",
+    kept: Mapping[str, Any] | None = None,
 ) -> Json:
-    """account.json's content: the stack's own zone and host name, with these credentials."""
+    """account.json's content: the stack's own zone and host name, with these credentials.
+
+    The gateways beside Stripe have the keys of `kept`, an earlier content, or new ones.
+    """
     zone = config.get("payments:zone") or {}
     owner = zone.get("account-id", "")
     suffix = "" if port == 443 else f":{port}"
-    url = f"https://{config.get('payments:hostname', '')}{suffix}/webhooks/stripe"
+    site = f"https://{config.get('payments:hostname', '')}{suffix}"
     return {
         "digitalocean": digitalocean,
         "cloudflare": {
@@ -156,8 +160,9 @@ def describe_account(
         },
         "stripe": {
             "secret_key": stripe_key,
-            "webhook_endpoints": [{"url": url, "secret": webhook_secret}],
+            "webhook_endpoints": [{"url": f"{site}/webhooks/stripe", "secret": webhook_secret}],
         },
+        **gateways.accounts(kept or {}, site),
         "google_workspace": _workspace(config.get("payments:access") or {}, google_secret),
     }
 
@@ -239,7 +244,7 @@ def local_overrides(home: Home, config: Mapping[str, Any], place: Place) -> Json
             "config-file": str(home.path / "ssh" / "config"),
             "allow-from": [f"{place.gateway}/32"],
         },
-        "payments:gateways": {"stripe": {"api-base": f"https://{STRIPE_API}"}},
+        "payments:gateways": {"stripe": {"api-base": f"https://{gateways.STRIPE_API}"}},
         "payments:outgoing-ca-file": str(home.path / "ca.pem"),
     }
 
