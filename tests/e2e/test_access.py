@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -91,18 +93,37 @@ def test_an_admin_on_a_device_of_their_own_does_not(platform: Platform, page: Pa
     expect(page.get_by_role("heading", name="Forbidden")).to_be_visible()
 
 
+def _ask(platform: Platform, path: str, headers: dict[str, str]) -> tuple[int, str]:
+    """Ask with exactly this path; returns the status and where the answer leads."""
+    host = f"pay.payments.localhost:{platform.port}"
+    lines = [f"GET {path} HTTP/1.1", f"Host: {host}", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    tls = ssl.create_default_context(cafile=str(platform.home.path / "ca.pem"))
+    with (
+        socket.create_connection(("127.0.0.1", platform.port), timeout=30) as plain,
+        tls.wrap_socket(plain, server_hostname="pay.payments.localhost") as joined,
+    ):
+        joined.sendall("\r\n".join([*lines, "", ""]).encode())
+        told = b""
+        while b"\r\n\r\n" not in told and (piece := joined.recv(65536)):
+            told += piece
+    head = told.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
+    location = [line[10:] for line in head if line.lower().startswith("location: ")]
+    return int(head[0].split()[1]), location[0] if location else ""
+
+
 @pytest.mark.parametrize(
     "path", ["/admin", "//admin", "/ADMIN", "/%61dmin", "/admin%2f", "/x/../admin", "/api/admin"]
 )
-def test_no_path_and_no_header_leads_around_it(platform: Platform, page: Page, path: str) -> None:
+def test_no_path_and_no_header_leads_around_it(platform: Platform, path: str) -> None:
     forged = {"Cf-Access-Jwt-Assertion": "a.b.c", "Cf-Access-Authenticated-User-Email": _ADA}
-    answer = page.request.get(
-        platform.url + path, headers={**forged, "Accept": "text/html"}, max_redirects=0
+    status, location = _ask(
+        platform, path, {**forged, "Accept": "text/html", "User-Agent": _PERSON}
     )
     # The firewall may refuse a trick before Access sees it; the service must not answer it.
-    assert answer.status in (302, 401, 403), (path, answer.status)
-    if answer.status == 302:
-        assert "cloudflareaccess" in answer.headers["location"]
+    assert status in (302, 403), (path, status)
+    if status == 302:
+        assert "cloudflareaccess" in location
 
 
 def test_ssh_takes_the_program_s_token_and_nothing_else(platform: Platform) -> None:
