@@ -171,3 +171,16 @@ def test_cloud_init_accepts_the_text(tmp_path: Path) -> None:
             [tool, "schema", "-c", str(file)], capture_output=True, text=True, check=False
         )
         assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_a_published_port_is_open_only_where_it_is_named() -> None:
+    closed = _file("/etc/payments/firewall.nft")
+    assert "dnat" not in closed, "behind a tunnel no container offers anything"
+    text = cloud_init.render(
+        image="debian-13-x64", public_keys=[KEY], user="deploy", published=(8081, 443)
+    )
+    files = {file["path"]: file["content"] for file in yaml.safe_load(text)["write_files"]}
+    opened = files["/etc/payments/firewall.nft"]
+    assert "ct status dnat ct original proto-dst { 443, 8081 } accept" in opened
+    rest = [line for line in opened.splitlines() if "ct status dnat" not in line]
+    assert rest == closed.splitlines(), "nothing else differs"

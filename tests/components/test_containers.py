@@ -9,7 +9,7 @@ import pulumi
 import pytest
 
 from components import containers
-from components.containers import Containers, ContainersArgs
+from components.containers import Containers, ContainersArgs, Exposure
 from components.runtime import Runtime, RuntimeArgs
 from components.ssh import Ssh
 from tests.components.fakes import IMAGE_ID, built, machine
@@ -185,3 +185,85 @@ def test_a_config_file_may_lie_in_a_folder_with_spaces() -> None:
     words = shlex.split(ssh.command("203.0.113.7"))
     assert words == ["ssh", "-F", "/a folder/ssh config", "deploy@203.0.113.7"]
     assert dataclasses.replace(ssh, user="ops").command("h").endswith("ops@h")
+
+
+# --- reached from outside -------------------------------------------------------------------------
+EDGE = ["198.41.128.0/17", "2606:4700::/32"]
+
+
+def _exposed(*, behind: bool) -> Recorder:
+    def program() -> Containers:
+        exposure = Exposure(
+            certificate="the certificate",
+            private_key=pulumi.Output.secret("the key"),
+            client_authority="the authority",
+            presented="zone",
+            edge=EDGE,
+            behind_load_balancer=behind,
+        )
+        args = ContainersArgs(
+            machine=machine(),
+            network="net-1",
+            service_image=IMAGE_ID,
+            gateway_image=IMAGE_ID,
+            replicas=1,
+            memory=256,
+            worker_memory=200,
+            hostname="pay.example.com",
+            api={},
+            worker={},
+            exposure=exposure,
+            after=[],
+        )
+        return Containers("c", args)
+
+    return built(program)[0]
+
+
+@pytest.mark.parametrize(
+    ("behind", "published"), [(False, {443: 8443}), (True, {443: 8443, 8081: 8081})]
+)
+def test_only_the_entrance_has_ports_of_the_droplet(
+    behind: bool, published: dict[int, int]
+) -> None:
+    record = _exposed(behind=behind)
+    ports = {c.name: c.inputs.get("ports") for c in record.of_type(":Container")}
+    assert {name for name, given in ports.items() if given} == {"c-entrance"}
+    assert {p["external"]: p["internal"] for p in ports["c-entrance"]} == published
+    assert "c-connector" not in ports
+    entrance = record.named("c-entrance")
+    assert entrance.options.delete_before_replace is True, "one port, one holder"
+    assert record.named("c-gateway").urn in entrance.options.depends_on
+    assert record.named("c-gateway").options.delete_before_replace is False
+
+
+def test_the_origins_key_reaches_the_gateway_alone_and_as_a_secret() -> None:
+    record = _exposed(behind=False)
+    gateway = record.named("c-gateway")
+    assert gateway.is_secret("envs")
+    assert "GATEWAY_TLS_KEY=the key" in gateway.inputs["envs"]
+    assert gateway.inputs["command"][0].startswith("umask 077"), "files of nobody else's"
+    for other in record.of_type(":Container"):
+        if other.name != "c-gateway":
+            assert not any("the key" in text for text in other.inputs["envs"] or ())
+    (config,) = [e for e in gateway.inputs["envs"] if e.startswith("GATEWAY_CONFIG=")]
+    assert all(f"{cidr} 1;" in config for cidr in EDGE)
+    assert "ssl_verify_client on;" in config
+
+
+def test_visitors_come_in_one_way() -> None:
+    base = {
+        "machine": None,
+        "network": "",
+        "service_image": "",
+        "gateway_image": "",
+        "replicas": 1,
+        "memory": 1,
+        "worker_memory": 1,
+        "hostname": "",
+        "api": {},
+        "worker": {},
+        "after": [],
+    }
+    with pytest.raises(ValueError, match="visitors come in one way"):
+        ContainersArgs(**base)  # type: ignore[arg-type]

@@ -1,0 +1,108 @@
+"""Every ingress by the real engine: up, nothing to do, and from one to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stacks.rehearsal import Paper, Rehearsal
+from tests.stacks.stackfiles import StackConfig
+from tests.twin.conftest import engine_path
+
+RECORD = "payments-staging-ingress-record"
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paper]:
+    if engine_path() is None:
+        pytest.skip("no Pulumi engine: neither PULUMI_BIN_DIR nor PATH nor the cache has one")
+    twin = Paper(tmp_path_factory.mktemp("paper") / "home")
+    yield twin
+    twin.stop()
+
+
+@pytest.fixture(scope="module")
+def staging(paper: Paper, tmp_path_factory: pytest.TempPathFactory) -> Rehearsal:
+    binaries = engine_path()
+    assert binaries is not None
+    return Rehearsal(tmp_path_factory.mktemp("stacks") / "staging", "staging", binaries, paper)
+
+
+@pytest.fixture(scope="module")
+def prod(paper: Paper, tmp_path_factory: pytest.TempPathFactory) -> Rehearsal:
+    binaries = engine_path()
+    assert binaries is not None
+    return Rehearsal(tmp_path_factory.mktemp("stacks") / "prod", "prod", binaries, paper)
+
+
+def _behind(config: StackConfig, ingress: str) -> StackConfig:
+    """With another ingress, and without what only a tunnel carries."""
+    changed = config.changed("payments:ingress", ingress)
+    if ingress != "tunnel" and (config.values.get("payments:access") or {}).get("ssh"):
+        changed = changed.changed("payments:access.ssh", False).changed(
+            "payments:access.service-tokens", None
+        )
+    return changed
+
+
+def _settled(stack: Rehearsal) -> None:
+    again = stack.up("--refresh", "--expect-no-changes")
+    assert again.code == 0, again.output
+    assert again.steps == []
+
+
+# One story, told in order.
+def test_a_stack_comes_up_behind_a_tunnel(staging: Rehearsal) -> None:
+    done = staging.up()
+    assert done.code == 0, done.output
+
+
+def test_the_name_moves_from_the_tunnel_to_the_droplet(staging: Rehearsal) -> None:
+    staging.configure(_behind(staging.settings, "direct"))
+    done = staging.up()
+    assert done.code == 0, done.output
+    about = [operation for operation, name in done.steps if name == RECORD]
+    assert about.index("delete-replaced") < about.index("create-replacement"), (
+        "Cloudflare refuses an A record beside a CNAME of the same name"
+    )
+    kinds = {resource["type"] for resource in staging.resources()}
+    assert not any("ZeroTrustTunnel" in kind for kind in kinds), "nothing dials out any more"
+    _settled(staging)
+
+
+def test_from_the_droplet_to_a_load_balancer_only_the_records_content_changes(
+    staging: Rehearsal,
+) -> None:
+    staging.configure(_behind(staging.settings, "load-balancer"))
+    done = staging.up()
+    assert done.code == 0, done.output
+    assert [operation for operation, name in done.steps if name == RECORD] == ["update"]
+    kept = {name for operation, name in done.steps if "-origin-" in name}
+    assert not kept, "edge and origin know each other already"
+    _settled(staging)
+
+
+def test_and_back(staging: Rehearsal) -> None:
+    staging.configure(_behind(staging.settings, "tunnel"))
+    done = staging.up()
+    assert done.code == 0, done.output
+    kinds = {resource["type"] for resource in staging.resources()}
+    assert not any("LoadBalancer" in kind or "OriginCa" in kind for kind in kinds)
+    _settled(staging)
+
+
+def test_no_private_key_lies_readable_in_the_state(prod: Rehearsal) -> None:
+    prod.configure(_behind(prod.settings, "load-balancer"))
+    done = prod.up()
+    assert done.code == 0, done.output
+    assert "PRIVATE KEY" not in str(prod.resources())
+    _settled(prod)
+
+
+def test_two_droplets_cannot_be_reached_directly(prod: Rehearsal) -> None:
+    prod.configure(_behind(prod.settings, "direct"))
+    done = prod.preview()
+    assert done.code != 0
+    assert "payments:ingress" in done.output
+    assert "set ingress: load-balancer (or tunnel), or host.count: 1" in done.output
