@@ -1,4 +1,4 @@
-"""`twin.localhost`: what the twin holds, and the knobs of its gateways.
+"""`twin.localhost`: what the twin holds.
 
 Nothing here needs a login: the front answers on the loopback only. So that no other website can
 turn a knob through a visitor's browser, every change must come from this page itself, or from a
@@ -7,30 +7,23 @@ client that is no browser.
 
 from __future__ import annotations
 
-import json
-import re
 from collections import defaultdict
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import parse_qsl
 
 import jinja2
 from aiohttp import web
-from pydantic import ValidationError
 
 from twin.edge.site import Site
 from twin.edge.tunnel import TUNNEL, Tunnels
-from twin.gateways.common.faults import Faults
-from twin.gateways.stripe import Stripe
-from twin.gateways.stripe.cards import TEST_CARDS
-from twin.pages.common import HEADERS, body_of, own, time_of_day
+from twin.gateways import Gateways
+from twin.pages.common import HEADERS, time_of_day
 from twin.pages.edge import EdgeFront, EdgePage
+from twin.pages.gateways import GatewaysPage
 from twin.store import Record, Store
 
 DROPLET = "digitalocean:index/droplet:Droplet"
 DATABASE = "digitalocean:index/databaseCluster:DatabaseCluster"
-_SHOWN_DELIVERIES = 50
 _HERE = Path(__file__).parent
 
 
@@ -39,7 +32,7 @@ class Front(EdgeFront, Protocol):
 
     port: int
     tunnels: Tunnels
-    stripe: Stripe
+    gateways: Gateways
 
 
 class Home:
@@ -55,15 +48,8 @@ class Home:
         self.site.route("GET", "/", self._page)
         self.site.route("GET", "/twin.css", self._style)
         EdgePage(self.site, self._templates, front)
+        self._gateways = GatewaysPage(self.site, self._templates, front.gateways.all)
         self.site.route("GET", "/api/status", self._status)
-        self.site.route("GET", "/api/stripe/faults", self._faults)
-        self.site.route("PUT", "/api/stripe/faults", own(self._put_faults))
-        self.site.route("GET", "/api/stripe/deliveries", self._deliveries)
-        self.site.route("POST", "/api/stripe/deliveries/{id}/resend", own(self._resend))
-        self.site.route("POST", "/api/stripe/endpoints/{id}/roll", own(self._roll))
-        self.site.route("POST", "/stripe/faults", own(self._form_faults))
-        self.site.route("POST", "/stripe/deliveries/{id}/resend", own(self._form_resend))
-        self.site.route("POST", "/stripe/endpoints/{id}/roll", own(self._form_roll))
 
     # --- what is shown --------------------------------------------------------------------------
     def status(self) -> dict[str, Any]:
@@ -112,16 +98,8 @@ class Home:
         return f"https://{host}{port}/"
 
     async def _page(self, request: web.BaseRequest) -> web.StreamResponse:
-        stripe = self._front.stripe
         text = self._templates.get_template("home.html").render(
-            status=self.status(),
-            deliveries=stripe.webhooks.deliveries(_SHOWN_DELIVERIES),
-            endpoints=stripe.webhooks.endpoints(),
-            knobs=_knobs(stripe.faults.now),
-            cards=[
-                (" ".join(re.findall("....", number)), what)
-                for number, (what, _) in TEST_CARDS.items()
-            ],
+            status=self.status(), gateways=self._gateways.summary()
         )
         return web.Response(text=text, content_type="text/html", headers=HEADERS)
 
@@ -133,61 +111,6 @@ class Home:
     async def _status(self, request: web.BaseRequest) -> web.StreamResponse:
         return web.json_response(self.status())
 
-    # --- the gateway ----------------------------------------------------------------------------
-    async def _faults(self, request: web.BaseRequest) -> web.StreamResponse:
-        return web.json_response(self._front.stripe.faults.now.model_dump())
-
-    async def _put_faults(self, request: web.BaseRequest) -> web.StreamResponse:
-        try:
-            faults = Faults.model_validate_json(await body_of(request), strict=True)
-        except ValidationError as error:
-            return web.json_response(
-                {"errors": json.loads(error.json(include_url=False))}, status=422
-            )
-        self._front.stripe.faults.set(faults)
-        return web.json_response(faults.model_dump())
-
-    async def _form_faults(self, request: web.BaseRequest) -> web.StreamResponse:
-        typed = dict(parse_qsl((await body_of(request)).decode(errors="replace")))
-        try:
-            self._front.stripe.faults.set(Faults.model_validate(typed))
-        except ValidationError as error:
-            wrong = "\n".join(f"{each['loc'][0]}: {each['msg']}" for each in error.errors())
-            return web.Response(status=422, text=f"These faults make no sense.\n{wrong}\n")
-        return _back()
-
-    async def _deliveries(self, request: web.BaseRequest) -> web.StreamResponse:
-        return web.json_response(self._front.stripe.webhooks.deliveries())
-
-    async def _resend(self, request: web.BaseRequest, id: str) -> web.StreamResponse:
-        try:
-            self._front.stripe.webhooks.resend(id)
-        except KeyError:
-            return web.json_response({"errors": [f"no delivery {id}"]}, status=404)
-        return web.json_response({"id": id}, status=202)
-
-    async def _form_resend(self, request: web.BaseRequest, id: str) -> web.StreamResponse:
-        answer = await self._resend(request, id)
-        return _back("webhooks") if answer.status == 202 else answer
-
-    async def _roll(self, request: web.BaseRequest, id: str) -> web.StreamResponse:
-        overlap = request.query.get("overlap", "86400")
-        if not overlap.isdigit() or int(overlap) > 86_400:
-            return web.json_response({"errors": ["overlap: 0 to 86400 seconds"]}, status=422)
-        try:
-            secret = self._front.stripe.webhooks.roll_secret(id, int(overlap))
-        except KeyError:
-            return web.json_response({"errors": [f"no endpoint {id}"]}, status=404)
-        return web.json_response({"id": id, "secret": secret})
-
-    async def _form_roll(self, request: web.BaseRequest, id: str) -> web.StreamResponse:
-        answer = await self._roll(request, id)
-        return _back("faults") if answer.status == 200 else answer
-
-
-def _back(anchor: str = "faults") -> web.StreamResponse:
-    return web.Response(status=303, headers={"Location": f"/#{anchor}"})
-
 
 def _name(record: Record) -> str:
     for key in ("name", "hostname", "bucketName"):
@@ -195,19 +118,3 @@ def _name(record: Record) -> str:
         if isinstance(value, str) and value:
             return value
     return record.id
-
-
-def _knobs(faults: Faults) -> list[Mapping[str, Any]]:
-    """Describe each knob for the form: name, what it does, kind and value."""
-    return [
-        {
-            "name": name,
-            "label": name.replace("_", " "),
-            "text": field.description,
-            "value": getattr(faults, name),
-            "check": field.annotation is bool,
-            "step": "0.1" if field.annotation is float else "1",
-            "changed": getattr(faults, name) != field.default,
-        }
-        for name, field in Faults.model_fields.items()
-    ]

@@ -24,8 +24,8 @@ from twin.pages.home import DATABASE, DROPLET
 HOST = "twin.localhost"
 
 
-async def page(site: Site) -> str:
-    async with site.client.get(site.url(host=HOST)) as answer:
+async def page(site: Site, path: str = "/") -> str:
+    async with site.client.get(site.url(path, HOST)) as answer:
         assert answer.status == 200
         return await answer.text()
 
@@ -87,7 +87,8 @@ def test_faults_can_be_set_by_clients_and_by_the_form(tmp_path: Path) -> None:
             for wrong in ({"duplicate": -1}, {"nonsense": 1}, {"duplicate": "2"}):
                 assert await change(site, "PUT", "/api/stripe/faults", json=wrong) == 422
             assert faults.now.reorder
-            assert 'value="1.5"' in await page(site)
+            assert 'value="1.5"' in await page(site, "/gateways")
+            assert "delay seconds, reorder" in await page(site)
 
     run(scenario())
 
@@ -143,7 +144,7 @@ def test_a_webhook_goes_through_the_edge_and_can_be_resent_from_the_page(tmp_pat
 
             await eventually(came, "the event must come through the edge like the internet's")
             delivery = site.edge.stripe.webhooks.deliveries()[0]
-            assert delivery["id"] in await page(site)
+            assert delivery["id"] in await page(site, "/gateways")
             own = {"Origin": f"https://{HOST}:{port}", "Sec-Fetch-Site": "same-origin"}
             path = f"/stripe/deliveries/{delivery['id']}/resend"
             assert await change(site, "POST", path, headers=own) == 303
@@ -159,5 +160,27 @@ def test_a_webhook_goes_through_the_edge_and_can_be_resent_from_the_page(tmp_pat
             assert len(site.edge.stripe.webhooks.active_secrets(url)) == 1
             missing = "/api/stripe/deliveries/whd_none/resend"
             assert await change(site, "POST", missing) == 404
+
+    run(scenario())
+
+
+def test_things_befall_a_gateway_from_the_page_and_by_clients(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as site:
+            async with site.client.get(site.url("/api/razorpay/actions", HOST)) as answer:
+                names = {each["name"] for each in await answer.json()}
+            assert {"open-dispute", "close-dispute"} <= names
+            path = "/api/razorpay/actions/open-dispute"
+            for wrong in ({"payment": "pay_none"}, {"payment": 1}, [], {"colour": "red"}):
+                assert await change(site, "POST", path, json=wrong) == 422
+            assert await change(site, "POST", "/api/razorpay/actions/none", json={}) == 404
+            assert await change(site, "POST", "/razorpay/actions/open-dispute", data={}) == 422
+            foreign = {"Origin": "https://evil.example"}
+            assert await change(site, "POST", path, json={}, headers=foreign) == 403
+            text = await page(site, "/gateways?at=razorpay&done=%3Cb%3E")
+            assert "&lt;b&gt;" in text
+            assert "success@razorpay" in text
+            async with site.client.get(site.url("/api/stripe/endpoints", HOST)) as answer:
+                assert "secret" not in await answer.text()
 
     run(scenario())
