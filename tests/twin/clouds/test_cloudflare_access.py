@@ -332,3 +332,17 @@ def test_the_engine_makes_it_changes_nothing_twice_rotates_and_removes_it(
     gone = engine.destroy()
     assert gone.code == 0, gone.output
     assert paper_context.store.all(access.APPLICATION) == []
+
+
+def test_an_account_has_one_app_launcher(handlers: Handlers) -> None:
+    launcher = {"accountId": ACCOUNT_ID, "name": "launcher", "type": "app_launcher"}
+    made = handlers.create("ZeroTrustAccessApplication", launcher)
+    assert made.outputs["domain"] == "payments.cloudflareaccess.com"
+    with pytest.raises(ApiError, match="App Launcher"):
+        handlers.create("ZeroTrustAccessApplication", {**launcher, "name": "another"})
+    other = {"id": "d" * 32, "name": "other"}
+    handlers.ctx.account["cloudflare"]["accounts"].append(other)
+    try:
+        handlers.create("ZeroTrustAccessApplication", {**launcher, "accountId": other["id"]})
+    finally:
+        handlers.ctx.account["cloudflare"]["accounts"].remove(other)
