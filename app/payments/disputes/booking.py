@@ -47,14 +47,20 @@ async def apply(
         )
     )
     opened = dispute is None
+    transfers: list[Transfer] = []
     if dispute is None:
         dispute = await _open(session, payment, event, event.dispute_ref, event.money)
+        taken = (Entry(HOUSE, "disputed", -dispute.money), _clearing(payment, dispute.money))
+        transfers.append(_transfer(dispute, "opened", *taken))
     elif dispute.money != event.money:
         return "failed", f"disputed {event.money}, and {dispute.money} before"
-    if event.kind == "dispute_opened":
-        moved = opened
-    else:
-        moved = await _close(session, order, payment, dispute, event)
+    moved = opened
+    if event.kind == "dispute_won":
+        moved = await _won(session, order, payment, dispute, event, transfers)
+    elif event.kind == "dispute_lost":
+        moved = await _lost(session, order, dispute, event, transfers)
+    elif transfers:
+        await ledger.post(session, transfers)
     return ("applied", None) if moved else ("refused", f"the dispute is {dispute.status}")
 
 
@@ -74,40 +80,49 @@ async def _open(
     session.add(dispute)
     payment.disputed += money.amount
     await session.flush()
-    taken = (Entry(HOUSE, "disputed", -money), _clearing(payment, money))
-    await ledger.post(session, [_transfer(dispute, "opened", *taken)])
     return dispute
 
 
-async def _close(
-    session: AsyncSession, order: Order, payment: Payment, dispute: Dispute, event: GatewayEvent
+async def _won(
+    session: AsyncSession,
+    order: Order,
+    payment: Payment,
+    dispute: Dispute,
+    event: GatewayEvent,
+    before: list[Transfer],
 ) -> bool:
-    before = dispute.status
-    to = "won" if event.kind == "dispute_won" else "lost"
-    if not await advance(session, dispute, to, cause=event.key):
+    """Take the money back; `before` is posted in the same step, as one lock of all accounts."""
+    was = dispute.status
+    if not await advance(session, dispute, "won", cause=event.key):
         return False
-    if to == "lost":
-        await _lose(session, order, dispute)
-        return True
     payment.disputed -= dispute.amount
     back = Entry(HOUSE, "disputed", dispute.money)
-    if before == "lost":
+    if was == "lost":
         back = _bearer(order, dispute.money)
     given = _transfer(dispute, "won", _clearing(payment, -dispute.money), back)
-    await ledger.post(session, [given])
+    await ledger.post(session, [*before, given])
     return True
 
 
-async def _lose(session: AsyncSession, order: Order, dispute: Dispute) -> None:
+async def _lost(
+    session: AsyncSession,
+    order: Order,
+    dispute: Dispute,
+    event: GatewayEvent,
+    before: list[Transfer],
+) -> bool:
     """Take the loss from who bears it; what a wallet no longer has, its owner owes us."""
+    if not await advance(session, dispute, "lost", cause=event.key):
+        return False
     closed = Entry(HOUSE, "disputed", dispute.money)
     try:
         async with session.begin_nested():
             borne = _bearer(order, -dispute.money)
-            await ledger.post(session, [_transfer(dispute, "lost", borne, closed)])
+            await ledger.post(session, [*before, _transfer(dispute, "lost", borne, closed)])
     except ledger.InsufficientFundsError:
         owed = Entry(ledger.customer(order.customer_id), "receivable", -dispute.money)
-        await ledger.post(session, [_transfer(dispute, "lost", owed, closed)])
+        await ledger.post(session, [*before, _transfer(dispute, "lost", owed, closed)])
+    return True
 
 
 def _bearer(order: Order, money: Money) -> Entry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, or_, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments import jobs
@@ -12,8 +12,10 @@ from payments.inbox.models import InboxRow
 async def wake(session: AsyncSession, gateway: str, refs: tuple[str | None, ...]) -> None:
     """Make parked events that name one of the gateway's ids due now: their payment is known."""
     known = [ref for ref in refs if ref is not None]
-    woken = await session.scalars(
-        update(InboxRow)
+    # Those being tried at this moment are left to that try: it holds the event and waits for the
+    # payment, which is ours, so waiting for the event would be a deadlock.
+    parked = (
+        select(InboxRow.id)
         .where(
             InboxRow.provider == gateway,
             InboxRow.state == "parked",
@@ -22,6 +24,11 @@ async def wake(session: AsyncSession, gateway: str, refs: tuple[str | None, ...]
                 InboxRow.event["payment_ref"].astext.in_(known),
             ),
         )
+        .with_for_update(skip_locked=True)
+    )
+    woken = await session.scalars(
+        update(InboxRow)
+        .where(InboxRow.id.in_(parked))
         .values(next_attempt_at=func.now())
         .returning(InboxRow.id)
         .execution_options(synchronize_session=False)

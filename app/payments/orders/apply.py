@@ -162,10 +162,8 @@ async def _on_review_refunded(
     session: AsyncSession, order: Order, payment: Payment, total: Money | None
 ) -> Result:
     """Book what the gateway has given back of money that waits in suspense."""
-    waits = await suspense.waiting(session, payment)
-    if total is None or not 0 < total.amount <= waits.get(total.currency, 0):
+    if total is None or not await suspense.give_back(session, order, payment, total):
         return "refused", "under review, and not what waits in suspense: a person books it"
-    await suspense.give_back(session, order, payment, total)
     return "applied", "given back out of suspense"
 
 

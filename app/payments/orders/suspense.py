@@ -39,10 +39,18 @@ async def waiting(session: AsyncSession, payment: Payment) -> dict[str, int]:
     return {currency: int(amount) for currency, amount in rows if amount > 0}
 
 
-async def give_back(session: AsyncSession, order: Order, payment: Payment, total: Money) -> None:
-    """Book what the gateway has given back; on a locked payment."""
-    clearing = Entry(ledger.gateway(payment.gateway, payment.account), "gateway_clearing", total)
-    await ledger.post(session, [_out(order, payment, f"refunded:{total.amount}", total, clearing)])
+async def give_back(session: AsyncSession, order: Order, payment: Payment, total: Money) -> bool:
+    """Book what the gateway has given back, `total` so far; on a locked payment.
+
+    False when that is booked already, or more than waits: then a person looks.
+    """
+    part = total - Money(await _given_back(session, payment, total.currency), total.currency)
+    waits = (await waiting(session, payment)).get(total.currency, 0)
+    if not 0 < part.amount <= waits:
+        return False
+    clearing = Entry(ledger.gateway(payment.gateway, payment.account), "gateway_clearing", part)
+    await ledger.post(session, [_out(order, payment, f"refunded:{total.amount}", part, clearing)])
+    return True
 
 
 async def credit_wallet(
@@ -58,11 +66,13 @@ async def credit_wallet(
     if not credited:
         raise NothingWaitsError
     wallet = ledger.customer(order.customer_id)
+    # Numbered: the same amount may come, and be credited, again.
+    number = await _count(session, payment)
     transfers = [
         _out(
             order,
             payment,
-            f"credited:{money.currency}:{money.amount}",
+            f"credited:{money.currency}:{number}",
             money,
             Entry(wallet, "wallet", money),
         )
@@ -71,6 +81,29 @@ async def credit_wallet(
     await ledger.post(session, transfers)
     payment.last_error = f"{', '.join(map(str, credited))} credited to the wallet by {by}"[:200]
     return credited
+
+
+async def _given_back(session: AsyncSession, payment: Payment, currency: str) -> int:
+    amount = await session.scalar(
+        select(func.coalesce(func.sum(-EntryRow.amount), 0))
+        .join(TransferRow, TransferRow.id == EntryRow.transfer_id)
+        .join(Account, Account.id == EntryRow.account_id)
+        .where(
+            TransferRow.key.like(f"suspense:{payment.id}:refunded:%"),
+            Account.purpose == "suspense",
+            EntryRow.currency == currency,
+        )
+    )
+    return int(amount or 0)
+
+
+async def _count(session: AsyncSession, payment: Payment) -> int:
+    number = await session.scalar(
+        select(func.count())
+        .select_from(TransferRow)
+        .where(TransferRow.key.like(f"suspense:{payment.id}:%"))
+    )
+    return int(number or 0)
 
 
 def _out(order: Order, payment: Payment, how: str, money: Money, to: Entry) -> Transfer:

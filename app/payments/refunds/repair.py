@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments.gateways.protocol import GatewayRefusedError, GatewayUnknownError, Refunding
 from payments.ops.logs import get_logger
-from payments.orders.repair import KEY_LIFETIME
 from payments.refunds import service
 from payments.refunds.models import RefundRow
 from payments.refunds.service import ASKABLE, Answer
@@ -41,8 +40,7 @@ async def repair(resources: Resources, refund_id: UUID) -> str | None:
         row = await _claim(session, refund_id)
     if row is None:
         return None
-    fresh = datetime.now(UTC) - row.created_at < KEY_LIFETIME
-    if row.status in ASKABLE and fresh:
+    if service.is_askable(row):
         answer: Answer | None = await service.ask(resources, row)
     else:
         answer = await _find(resources, row)

@@ -38,6 +38,8 @@ from payments.refunds.models import RefundRow
 from payments.resources import Resources
 
 FIRST_CHECK: Final = timedelta(seconds=60)
+KEY_LIFETIME: Final = timedelta(hours=23)
+"""Gateways keep idempotency keys for 24 h at least; later, the same key could refund again."""
 ASKABLE: Final = frozenset({"intended", "unknown"})
 
 
@@ -97,7 +99,7 @@ async def request(
             row = await _intend(
                 session, resources, payment_id, money, reason, requested_by, request_key
             )
-    answer = await ask(resources, row) if row.status in ASKABLE else None
+    answer = await ask(resources, row) if is_askable(row) else None
     async with resources.database.transaction() as session:
         order, payment, row = await locked_refund(session, row.id)
         if answer is not None:
@@ -109,6 +111,14 @@ async def request(
 
 
 Answer = Refund | GatewayRefusedError | GatewayUnknownError
+
+
+def is_askable(row: RefundRow) -> bool:
+    """Whether the gateway may be asked (again).
+
+    Later its key is forgotten there, and the same request would give the money back a second time.
+    """
+    return row.status in ASKABLE and datetime.now(UTC) - row.created_at < KEY_LIFETIME
 
 
 async def ask(resources: Resources, row: RefundRow) -> Answer:

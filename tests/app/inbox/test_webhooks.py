@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from payments.inbox import service as inbox
+from payments.inbox import waking
 from payments.resources import Resources, build
 from payments.settings import ServiceSettings
 from payments.worker import tasks
@@ -240,3 +241,16 @@ async def _let_parked_be_due(resources: Resources) -> None:
                 " WHERE next_attempt_at IS NOT NULL"
             )
         )
+
+
+async def test_waking_an_event_never_waits_for_whoever_is_trying_it(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    await order(client)
+    session = stripe_server.pay(only_session(stripe_server)["id"])
+    body = event("charge.refunded", charge(session, 100), key="evt_early")
+    assert (await deliver(client, body)).json() == {"status": "parked"}
+    async with resources.database.transaction() as trying, resources.database.transaction() as ours:
+        # Who tries an event holds it and waits for its payment, which whoever wakes it holds.
+        await trying.execute(text("SELECT FROM payments.webhook_inbox FOR UPDATE"))
+        await asyncio.wait_for(waking.wake(ours, "stripe", (None, session["payment_intent"])), 2)

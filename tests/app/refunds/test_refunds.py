@@ -170,7 +170,7 @@ async def test_a_lost_answer_is_looked_for_when_its_key_is_too_old(
         stripe_server.faults = [fault]
         view = await ask(resources, 100, key=fault)
         with monkeypatch.context() as patched:
-            patched.setattr(repair, "KEY_LIFETIME", timedelta())
+            patched.setattr(service, "KEY_LIFETIME", timedelta())
             ends[fault] = await look(resources, view.id)
     assert ends == {"fail": "remote_failed", "fail_after_commit": "succeeded"}
     assert stripe_server.refund_calls == 2, "looked for, not asked again"
@@ -323,3 +323,18 @@ async def test_the_sweep_finds_refunds_that_no_job_points_to(
         )
     await tasks.sweep(resources)
     assert await scalar(resources, STATUS) == "succeeded"
+
+
+async def test_a_refund_asked_for_again_after_a_day_is_not_made_under_a_forgotten_key(
+    client: httpx.AsyncClient,
+    stripe_server: StripeServer,
+    resources: Resources,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await paid(client, stripe_server)
+    stripe_server.faults = ["fail_after_commit"]
+    assert (await ask(resources, 1000)).status == "unknown"
+    stripe_server.keys.clear()  # as the gateway does
+    monkeypatch.setattr(service, "KEY_LIFETIME", timedelta())
+    assert (await ask(resources, 1000)).status == "unknown", "it is looked for, not asked again"
+    assert len(stripe_server.refunds) == 1

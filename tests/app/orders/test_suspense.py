@@ -1,0 +1,65 @@
+"""Money that fits no order: given back in parts, credited again and again, to the cent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from sqlalchemy import select
+
+from payments.money import Money
+from payments.orders import suspense
+from payments.orders.asking import locked
+from payments.orders.models import Payment
+from payments.resources import Resources
+from tests.app.orders.helpers import books, deliver, only_session, order, scalar
+from tests.app.refunds.test_refunds import NUMBERS, told
+from tests.app.stripe_server import StripeServer, charge, event
+
+COFFEE = 2490
+WRONG = 2000
+
+
+async def unexpected(client: httpx.AsyncClient, stripe: StripeServer) -> dict[str, Any]:
+    """Order, and pay another amount."""
+    assert (await order(client)).status_code == 201
+    session = stripe.pay(only_session(stripe)["id"]) | {"amount_total": WRONG}
+    body = event("checkout.session.completed", session, key=f"evt_wrong_{next(NUMBERS)}")
+    assert (await deliver(client, body)).json() == {"status": "applied"}
+    return session
+
+
+async def credit(resources: Resources) -> list[Money]:
+    async with resources.database.transaction() as session:
+        payment_id = (await session.execute(select(Payment.id))).scalar_one()
+        order_row, payment = await locked(session, payment_id)
+        return await suspense.credit_wallet(session, order_row, payment, by="ada")
+
+
+async def test_a_gateways_total_is_given_back_part_by_part(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    session = await unexpected(client, stripe_server)
+    for total, state, left in (
+        (500, "applied", 1500),
+        (1200, "applied", 800),
+        (1200, "refused", 800),
+        (1900, "applied", 100),
+        (2100, "refused", 100),
+    ):
+        assert await told(resources, "charge.refunded", charge(session, total)) == state, total
+        found = await books(resources)
+        assert (found[("suspense", "EUR")], found[("gateway_clearing", "EUR")]) == (left, -left)
+
+
+async def test_the_same_amount_is_credited_as_often_as_it_comes(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    session = await unexpected(client, stripe_server)
+    assert await credit(resources) == [Money(WRONG, "EUR")]
+    again = session | {"id": "cs_test_again", "payment_intent": "pi_again"}
+    assert await told(resources, "checkout.session.completed", again) == "applied"
+    assert await credit(resources) == [Money(WRONG, "EUR")]
+    found = await books(resources)
+    assert found == {("wallet", "EUR"): 2 * WRONG, ("gateway_clearing", "EUR"): -2 * WRONG}
+    assert await scalar(resources, "SELECT status FROM payments.payments") == "review"
