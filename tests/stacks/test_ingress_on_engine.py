@@ -80,7 +80,6 @@ def test_from_the_droplet_to_a_load_balancer_only_the_records_content_changes(
     assert [operation for operation, name in done.steps if name == RECORD] == ["update"]
     kept = {name for operation, name in done.steps if "-origin-" in name}
     assert not kept, "edge and origin know each other already"
-    _settled(staging)
 
 
 def test_and_back(staging: Rehearsal) -> None:
@@ -89,7 +88,6 @@ def test_and_back(staging: Rehearsal) -> None:
     assert done.code == 0, done.output
     kinds = {resource["type"] for resource in staging.resources()}
     assert not any("LoadBalancer" in kind or "OriginCa" in kind for kind in kinds)
-    _settled(staging)
 
 
 def test_no_private_key_lies_readable_in_the_state(prod: Rehearsal) -> None:
