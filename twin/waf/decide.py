@@ -19,9 +19,10 @@ from twin.waf.rulesets import CLOUDFLARE, FREE, OWASP, SCORING_RULE, Step
 from twin.waf.verdict import Match, Verdict
 
 BLOCK: Final = "block"
-WIDESPREAD: Final = frozenset({932170, 932171, 944150, 944210, 944240, 944110, 934130})
-"""Shellshock, Log4Shell, Java deserialisation, Struts and prototype pollution: attacks that
-everybody is scanned for, which is what the free ruleset is against (waf/managed-rules)."""
+WIDESPREAD: Final = frozenset({932170, 932171, 944150, 944110, 934130})
+"""Shellshock, Log4Shell, Java commands, Struts and prototype pollution: attacks that everybody is
+scanned for, which is what the free ruleset is against (waf/managed-rules). All of paranoia level 1,
+here and below: every request would pay for a higher one (`twin.waf.stage`)."""
 CONFIDENT: Final = WIDESPREAD | frozenset(
     {
         # SQL: parsed as such; names of system tables; sleep(); UNION SELECT; comments as code.

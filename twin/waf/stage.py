@@ -21,7 +21,7 @@ from twin.edge.journal import Journal
 from twin.edge.logs import note
 from twin.waf.decide import Decision, decide
 from twin.waf.engine import Asked, EngineDown
-from twin.waf.rulesets import CLOUDFLARE, FREE, PHASE, Deployed, Step
+from twin.waf.rulesets import CLOUDFLARE, FREE, OWASP, PHASE, Deployed, Step
 from twin.waf.verdict import Verdict
 
 LOG: Final = "log"
@@ -156,9 +156,9 @@ class ManagedRules:
 async def _asked(exchange: Exchange, steps: tuple[Step, ...]) -> Asked:
     """What the engine is shown: the request as it came, before the edge adds its own headers."""
     request = exchange.request
-    levels = {level for step in steps if step.executes for level in step.levels}
+    levels = {level for step in steps if step.executes == OWASP for level in step.levels}
     if any(step.executes in (CLOUDFLARE, FREE) for step in steps):
-        levels.add(1)
+        levels.add(1)  # these have no levels of their own, and cost little
     return Asked(
         client=exchange.visitor,
         method=request.method,

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from components.edge import managed
 from tests.twin.edge import harness
-from tests.twin.waf.site import guarded, wanted
+from tests.twin.waf.site import engine_program, guarded, wanted
 from twin.waf import engine as module
 from twin.waf.rulesets import PHASE
 
@@ -45,6 +46,24 @@ def test_without_an_engine_managed_rulesets_are_not_enforced_and_the_log_says_so
     harness.run(scenario())
     told = [it.message for it in caplog.records if "not enforced" in it.message]
     assert len(told) == 1, told
+
+
+@pytest.mark.parametrize("paranoia", [1, 2])
+def test_the_engine_evaluates_the_deployed_level_and_no_higher_one(
+    tmp_path: Path, paranoia: int
+) -> None:
+    async def scenario() -> None:
+        rules = wanted(managed.Owasp(paranoia=paranoia))
+        async with guarded(tmp_path / "h", rules, engine_program()) as site:
+            asked: list[str] = []
+            assert site.site.edge.waf is not None
+            site.site.edge.waf.observers.append(
+                lambda request, _: asked.append(request.variables["blocking_paranoia_level"])
+            )
+            assert await site.get("/") == 200
+            assert asked == [str(paranoia)], "every request pays for a level that nobody deployed"
+
+    harness.run(scenario())
 
 
 def test_a_zone_without_a_managed_ruleset_never_asks_the_engine(tmp_path: Path) -> None:
