@@ -9,6 +9,11 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from hypothesis import settings as hypothesis_settings
+
+hypothesis_settings.register_profile("untimed", deadline=None)  # a loaded machine is no answer
+hypothesis_settings.load_profile("untimed")
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "app"))
 
 if find_spec("asyncpg") is None:
