@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from payments import errors
 from payments.db import UnsafeRoleError
+from payments.json_bodies import JsonBodies
 from payments.middleware import BodyLimitMiddleware, Drain, DrainMiddleware
 from payments.ops.headers import SecurityHeaders
 from payments.ops.logs import get_logger
@@ -36,13 +37,8 @@ FEATURES: tuple[str, ...] = (
     "payments.inbox",
     "payments.pages",
     "payments.admin",
+    "payments.openapi",
 )
-
-API_DESCRIPTION = """
-Amounts are integers in the currency's minor unit (`1999` EUR is 19.99 €; JPY has none; KWD has
-three). Errors are problem details (RFC 9457) with a stable `code`. POSTs that move money need an
-`Idempotency-Key`.
-"""
 
 
 def create_app(resources: Resources) -> FastAPI:
@@ -56,7 +52,6 @@ def create_app(resources: Resources) -> FastAPI:
     app = FastAPI(
         title="Payments",
         version="1",
-        description=API_DESCRIPTION,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -65,6 +60,7 @@ def create_app(resources: Resources) -> FastAPI:
     app.state.resources = resources
     app.state.drain = Drain()
     errors.install(app)
+    app.add_middleware(JsonBodies)
     app.add_middleware(BodyLimitMiddleware)
     for name in FEATURES:
         install: Callable[[FastAPI], None] = import_module(name).install

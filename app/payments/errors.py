@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute, iter_route_contexts
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -56,6 +58,17 @@ class UnauthenticatedError(ProblemError):
 
     status, code, title = 401, "unauthenticated", "Log in first."
 
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        # RFC 9110, 15.5.2: the answer names a way to log in.
+        told = {"WWW-Authenticate": "Bearer", **(headers or {})}
+        super().__init__(detail, headers=told, extra=extra)
+
 
 class ForbiddenError(ProblemError):
     """Logged in, but not allowed to do this."""
@@ -67,6 +80,12 @@ class NotFoundError(ProblemError):
     """No such thing, or it belongs to someone else: the caller must not be able to tell."""
 
     status, code, title = 404, "not_found", "There is no such thing."
+
+
+class MethodNotAllowedError(ProblemError):
+    """The address exists, but not for this method; `Allow` names those it exists for."""
+
+    status, code, title = 405, "method_not_allowed", "This address does not take this method."
 
 
 class ConflictError(ProblemError):
@@ -87,6 +106,12 @@ class UnprocessableError(ProblemError):
     status, code, title = 422, "unprocessable", "The payload is refused."
 
 
+class InvalidPayloadError(UnprocessableError):
+    """A field, parameter or header is missing or is not what it must be; `errors` names each."""
+
+    code, title = "invalid_payload", "The payload is invalid."
+
+
 class TooManyRequestsError(ProblemError):
     """A limit was reached; `Retry-After` says when to come back."""
 
@@ -97,6 +122,30 @@ class UnavailableError(ProblemError):
     """Something we need does not answer; the same request may succeed later."""
 
     status, code, title = 503, "unavailable", "A part of the service does not answer. Try again."
+
+
+class DatabaseUnavailableError(UnavailableError):
+    """The database does not answer in time; nothing was changed."""
+
+    code, title = "database_unavailable", "The database does not answer."
+
+
+class CacheUnavailableError(UnavailableError):
+    """The cache does not answer in time, and without it nobody can be told from anybody."""
+
+    code, title = "cache_unavailable", "The cache does not answer."
+
+
+class DrainingError(UnavailableError):
+    """The replica is stopping; another one takes the same request."""
+
+    code, title = "draining", "This replica is stopping."
+
+
+class LimitsUnavailableError(UnavailableError):
+    """Requests cannot be counted, so none that changes something is taken."""
+
+    code, title = "limits_unavailable", "Requests cannot be counted at the moment."
 
 
 def problem_response(
@@ -146,9 +195,9 @@ async def _on_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
     return problem_response(
         request,
-        status=422,
-        code="invalid_payload",
-        title="The payload is invalid.",
+        status=InvalidPayloadError.status,
+        code=InvalidPayloadError.code,
+        title=InvalidPayloadError.title,
         detail="; ".join(_describe(item) for item in error.errors())[:2000],
         extra={"errors": [_field_error(item) for item in error.errors()]},
     )
@@ -156,7 +205,7 @@ async def _on_validation(request: Request, error: Exception) -> Response:
 
 def _location(item: Mapping[str, Any]) -> str:
     parts: Sequence[Any] = item.get("loc", ())
-    return ".".join(str(part) for part in parts)
+    return ".".join(str(part) for part in parts)[:200]
 
 
 def _describe(item: Mapping[str, Any]) -> str:
@@ -168,17 +217,51 @@ def _field_error(item: Mapping[str, Any]) -> dict[str, str]:
     return {"field": _location(item), "message": str(item.get("msg", "invalid"))}
 
 
+_BY_STATUS: Mapping[int, type[ProblemError]] = {
+    problem.status: problem
+    for problem in (
+        BadRequestError,
+        UnauthenticatedError,
+        ForbiddenError,
+        NotFoundError,
+        MethodNotAllowedError,
+        TooLargeError,
+    )
+}
+"""What the framework's own refusals are called."""
+
+
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - as above
-    codes = {401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
+    problem = _BY_STATUS.get(error.status_code, BadRequestError)
+    headers = dict(error.headers or {})
+    if error.status_code == MethodNotAllowedError.status:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
     return problem_response(
         request,
         status=error.status_code,
-        code=codes.get(error.status_code, "http_error"),
+        code=problem.code,
         title=str(error.detail),
         detail=str(error.detail),
-        headers=error.headers,
+        headers=headers,
     )
+
+
+def _methods(request: Request) -> set[str]:
+    """Return every method of the request's path; each of its routes knows only its own."""
+    return {
+        method
+        for route in endpoints(request.app)
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
+
+
+def endpoints(app: FastAPI) -> Iterator[APIRoute]:
+    """Yield every endpoint of the application, those of its features' routers too."""
+    for context in iter_route_contexts(app.routes):
+        if isinstance(context.original_route, APIRoute):
+            yield context.original_route
 
 
 async def _on_database(request: Request, error: Exception) -> Response:
@@ -188,9 +271,9 @@ async def _on_database(request: Request, error: Exception) -> Response:
     log.warning("database.unavailable", error=type(error).__name__)
     return problem_response(
         request,
-        status=503,
-        code="database_unavailable",
-        title="The database does not answer.",
+        status=DatabaseUnavailableError.status,
+        code=DatabaseUnavailableError.code,
+        title=DatabaseUnavailableError.title,
         detail="The database does not answer in time. Nothing was changed; try again.",
         headers={"Retry-After": "1"},
     )

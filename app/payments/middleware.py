@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from payments.errors import TooLargeError, UnavailableError, problem_response
+from payments.errors import DrainingError, TooLargeError, problem_response
 
 # The largest thing anyone sends us is a webhook; Stripe's largest events stay below 100 KiB.
 MAX_BODY_BYTES: Final = 256 * 1024
@@ -68,9 +68,9 @@ class DrainMiddleware:
         if self.drain.draining:
             response = problem_response(
                 Request(scope),
-                status=UnavailableError.status,
-                code="draining",
-                title="This replica is stopping.",
+                status=DrainingError.status,
+                code=DrainingError.code,
+                title=DrainingError.title,
                 detail="This replica is stopping. Nothing was done; send the request again.",
                 headers={"Connection": "close", "Retry-After": "1"},
             )

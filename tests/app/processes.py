@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.app.backends import APP, Cluster
@@ -50,17 +50,27 @@ def command(
 
 
 @contextmanager
-def running(name: str, env: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """Run a command while the block runs; killed at its end if it still lives."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "payments", name],
-        env=_with_path(env), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+def running(
+    name: str, env: Mapping[str, str], *, log: Path | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a command while the block runs; killed at its end if it still lives.
+
+    What it writes goes into `log`, which somebody who lets it write much needs: a pipe that nobody
+    reads is full after 64 KiB, and whoever writes into it waits.
+    """
+    with ExitStack() as stack:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "payments", name],
+            env=_with_path(env),
+            stdout=stack.enter_context(log.open("wb")) if log else subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def _with_path(env: Mapping[str, str]) -> dict[str, str]:

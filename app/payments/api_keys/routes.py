@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from payments.api_keys import service
 from payments.api_keys.authenticate import mode_of
@@ -29,12 +29,29 @@ class NewKey(BaseModel):
         },
     )
 
-    name: Annotated[str, Field(min_length=1, max_length=80)]
-    scopes: Annotated[list[str], Field(min_length=1, max_length=20)]
+    name: Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,80}$")]
+    scopes: Annotated[
+        list[Annotated[str, Field(pattern=r"^[a-z:-]{1,40}$")]],
+        Field(min_length=1, max_length=20, description=f"of {', '.join(service.SCOPES)}"),
+    ]
+
+
+_KEY: Final[dict[str, JsonValue]] = {
+    "id": "5d0a3c1e-7b2f-4a6d-8e9c-1f2a3b4c5d6e",
+    "name": "shop backend",
+    "prefix": "pk_test_Zk3a",
+    "scopes": ["orders:read", "orders:write"],
+    "created_at": "2026-11-21T10:15:00Z",
+    "expires_at": "2027-11-21T10:15:00Z",
+    "last_used_on": "2026-11-21",
+    "revoked_at": None,
+}
 
 
 class KeyOut(BaseModel):
     """A key as it can be shown: what it begins with, never the whole."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_KEY]})
 
     id: UUID
     name: str
@@ -53,6 +70,10 @@ class KeyOut(BaseModel):
 
 class MadeKey(KeyOut):
     """A new key. Keep `secret` now: it is shown this once."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [_KEY | {"secret": "pk_test_Zk3a…", "last_used_on": None}]}
+    )
 
     secret: str
 

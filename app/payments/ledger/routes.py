@@ -124,8 +124,8 @@ class StatementPage(BaseModel):
 )
 async def read_statement(
     request: Request,
-    purpose: Annotated[str, Path(max_length=40)],
-    currency: Annotated[str, Path(max_length=12)],
+    purpose: Annotated[str, Path(pattern=r"^[a-z_]{1,40}$")],
+    currency: Annotated[str, Path(pattern=r"^[A-Z0-9]{3,12}$")],
     principal: CurrentPrincipal,
     session: RequestSession,
     since: Annotated[AwareDatetime | None, Query(description="the first moment")] = None,

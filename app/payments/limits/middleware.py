@@ -17,7 +17,12 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from payments.errors import TooManyRequestsError, UnavailableError, problem_response, retry_after
+from payments.errors import (
+    LimitsUnavailableError,
+    TooManyRequestsError,
+    problem_response,
+    retry_after,
+)
 from payments.limits.counters import AWAY_SECONDS, Counters, CountersAwayError, Standing
 from payments.limits.headers import duration, fields
 from payments.limits.local import LocalCounters
@@ -135,9 +140,9 @@ async def _refuse(
 async def _refuse_uncounted(scope: Scope, receive: Receive, send: Send) -> None:
     response = problem_response(
         Request(scope),
-        status=UnavailableError.status,
-        code="limits_unavailable",
-        title="Requests cannot be counted at the moment.",
+        status=LimitsUnavailableError.status,
+        code=LimitsUnavailableError.code,
+        title=LimitsUnavailableError.title,
         detail="Without the counters nothing that changes something is taken. Nothing was changed;"
         " try again.",
         headers=retry_after(AWAY_SECONDS),

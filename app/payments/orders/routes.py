@@ -44,7 +44,7 @@ class NewOrder(BaseModel):
         json_schema_extra={"examples": [{"sku": "coffee", "currency": "EUR", "quantity": 1}]},
     )
 
-    sku: Annotated[str, Field(min_length=1, max_length=40, description="from /api/v1/products")]
+    sku: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$", description="from /api/v1/products")]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217")]
     quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY, strict=True)] = 1
 
@@ -101,6 +101,19 @@ class OrderList(BaseModel):
 
 class ProductOut(BaseModel):
     """Something to order, with its prices in minor units by currency."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "sku": "coffee",
+                    "name": "Coffee beans, 1 kg",
+                    "description": "Washed Ethiopian, roasted this week.",
+                    "prices": {"EUR": 2490, "USD": 2690, "JPY": 4200},
+                }
+            ]
+        }
+    )
 
     sku: str
     name: str

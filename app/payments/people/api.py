@@ -44,12 +44,24 @@ class Credentials(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
 
-    email: Annotated[str, Field(max_length=320)]
+    email: Annotated[str, Field(max_length=320, pattern=r"^[^\x00]*$")]
     password: Annotated[str, Field(max_length=1024, json_schema_extra={"format": "password"})]
 
 
 class TokenOut(BaseModel):
     """A token, to be sent as `Authorization: Bearer <access_token>`; seconds until it ends."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIuLi4ifQ.c2ln",
+                    "token_type": "Bearer",
+                    "expires_in": 900,
+                }
+            ]
+        }
+    )
 
     access_token: str
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - a scheme's name
@@ -78,7 +90,18 @@ class AccountApi:
         self.routes = APIRouter(tags=["people"])
         add = self.routes.add_api_route
         for path, listed in (("/api/v1/auth/login", True), ("/api/auth/login", False)):
-            add(path, self.log_in, methods=["POST"], include_in_schema=listed, summary="Log in")
+            add(
+                path,
+                self.log_in,
+                methods=["POST"],
+                include_in_schema=listed,
+                summary="Log in",
+                responses={
+                    401: {"description": "Address and password do not fit together."},
+                    403: {"description": "Another site made the browser send this."},
+                    429: {"description": "Too many attempts: `Retry-After` says how long to wait."},
+                },
+            )
         for path, listed in (("/api/v1/register", True), ("/api/register", False)):
             add(
                 path,
@@ -87,6 +110,10 @@ class AccountApi:
                 status_code=202,
                 include_in_schema=listed,
                 summary="Open an account",
+                responses={
+                    403: {"description": "Another site made the browser send this."},
+                    422: {"description": "This is no e-mail address, or the password is too weak."},
+                },
             )
         add("/api/v1/auth/token", self.renew, methods=["POST"], summary="Renew the token")
         add(

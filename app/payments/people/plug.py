@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from redis.exceptions import ConnectionError as CacheConnectionError
 from redis.exceptions import TimeoutError as CacheTimeoutError
 
-from payments.errors import problem_response
+from payments.errors import CacheUnavailableError, problem_response
 from payments.ops.logs import get_logger
 from payments.people.api import AccountApi
 from payments.people.csrf import Csrf
@@ -53,9 +53,9 @@ async def _on_cache(request: Request, error: Exception) -> Response:
     log.warning("cache.unavailable", error=type(error).__name__)
     return problem_response(
         request,
-        status=503,
-        code="cache_unavailable",
-        title="The cache does not answer.",
+        status=CacheUnavailableError.status,
+        code=CacheUnavailableError.code,
+        title=CacheUnavailableError.title,
         detail="The cache does not answer in time. Nothing was changed; try again.",
         headers={"Retry-After": "1"},
     )

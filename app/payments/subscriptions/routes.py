@@ -24,6 +24,7 @@ from payments.subscriptions.service import SubscriptionView
 router = APIRouter(prefix="/api/v1", tags=["subscriptions"])
 
 Key = Annotated[str, Depends(idempotency_key)]
+PLAN: Final = r"^[a-z0-9-]{1,40}$"
 
 _EXAMPLE: Final[dict[str, Any]] = {
     "id": "8a4f0c57-6f0e-4f2b-8f43-2a9f5d6c7e10",
@@ -48,7 +49,7 @@ class NewSubscription(BaseModel):
         json_schema_extra={"examples": [{"plan": "club-month", "currency": "EUR"}]},
     )
 
-    plan: Annotated[str, Field(max_length=40)]
+    plan: Annotated[str, Field(pattern=PLAN)]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
 
@@ -59,7 +60,7 @@ class PlanChange(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"plan": "club-plus-month"}]}
     )
 
-    plan: Annotated[str, Field(max_length=40)]
+    plan: Annotated[str, Field(pattern=PLAN)]
 
 
 class Cancellation(BaseModel):
@@ -67,7 +68,7 @@ class Cancellation(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"now": False}]})
 
-    now: bool = False
+    now: Annotated[bool, Field(strict=True)] = False
 
 
 class SubscriptionOut(BaseModel):
@@ -114,6 +115,21 @@ class SubscriptionList(BaseModel):
 class PlanOut(BaseModel):
     """A plan: prices in minor units by currency, per interval."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "key": "club-month",
+                    "name": "Coffee club, monthly",
+                    "interval": "month",
+                    "prices": {"EUR": 900, "USD": 990},
+                    "features": ["club"],
+                    "trial_days": 0,
+                }
+            ]
+        }
+    )
+
     key: str
     name: str
     interval: str
@@ -131,13 +147,31 @@ class PlanList(BaseModel):
 class Features(BaseModel):
     """What the caller's subscriptions open now."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"features": ["club"]}]})
+
     features: list[str]
 
 
 class Page(BaseModel):
     """Where something is paid; null while the gateway has not answered."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"checkout_url": "https://checkout.stripe.com/c/pay/cs_test_a1b2c3"}]
+        }
+    )
+
     checkout_url: str | None
+
+
+class Offers(BaseModel):
+    """What members are offered."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"data": ["Tasting set, members' price"]}]}
+    )
+
+    data: list[str]
 
 
 @router.get("/plans", summary="List the plans")
@@ -283,6 +317,6 @@ async def resume(
     dependencies=[Depends(RequireFeature("club"))],
     responses={402: {"description": "It belongs to a plan that you do not have."}},
 )
-async def club_offers() -> dict[str, list[str]]:
+async def club_offers() -> Offers:
     """Return the club's offers: the example of something behind the paywall."""
-    return {"data": ["Tasting set, members' price", "First pick of the new harvest"]}
+    return Offers(data=["Tasting set, members' price", "First pick of the new harvest"])

@@ -32,12 +32,13 @@ class Target:
 
 def check(url: str, *, allow_private: bool = False) -> None:
     """Refuse what can be told without looking a name up. Raises `BadAddressError`."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port
-    except ValueError:
-        raise BadAddressError("The port is no number.") from None
-    if parts.scheme != "https" and not allow_private:
+    except ValueError as error:
+        raise BadAddressError(f"It cannot be read: {error}.") from None
+    # The text itself: `HTTPS://` is the same scheme, and not the address that is kept and shown.
+    if not url.startswith(("https://", "http://") if allow_private else "https://"):
         raise BadAddressError("It must begin with https://.")
     if not parts.hostname or parts.username or parts.password or parts.fragment:
         raise BadAddressError("It must be a plain address, with no login and no fragment.")

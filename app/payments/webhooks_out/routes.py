@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from payments.db import RequestSession
 from payments.resources import Resources
 from payments.security import CurrentPrincipal
 from payments.webhooks_out import service
+from payments.webhooks_out.messages import TYPES
 from payments.webhooks_out.models import Endpoint
 from payments.webhooks_out.signing import Seal
 
@@ -33,8 +34,11 @@ class NewEndpoint(BaseModel):
         },
     )
 
-    url: Annotated[str, Field(max_length=500)]
-    events: Annotated[list[str], Field(max_length=50)] = []
+    url: Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x20]+$")]
+    events: Annotated[
+        list[Annotated[str, Field(pattern=r"^[a-z_.]{1,60}$")]],
+        Field(max_length=50, description=f"of {', '.join(TYPES)}"),
+    ] = []
 
 
 class Switch(BaseModel):
@@ -42,11 +46,23 @@ class Switch(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"enabled": True}]})
 
-    enabled: bool
+    enabled: Annotated[bool, Field(strict=True)]
+
+
+_ENDPOINT: Final[dict[str, JsonValue]] = {
+    "id": "c7a1e5d2-3b4f-4c6a-9d8e-0f1a2b3c4d5e",
+    "url": "https://shop.example/hooks",
+    "events": ["order.paid"],
+    "enabled": True,
+    "disabled_reason": None,
+    "created_at": "2026-11-21T10:15:00Z",
+}
 
 
 class EndpointOut(BaseModel):
     """An endpoint; `disabled_reason` says why it is told nothing any more."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_ENDPOINT]})
 
     id: UUID
     url: str
@@ -64,6 +80,8 @@ class EndpointOut(BaseModel):
 class EndpointWithSecret(EndpointOut):
     """An endpoint with a new secret. Keep it now: it is shown this once."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_ENDPOINT | {"secret": "whsec_…"}]})
+
     secret: str
 
 
@@ -76,6 +94,24 @@ class EndpointList(BaseModel):
 class DeliveryOut(BaseModel):
     """One message to the endpoint, and how that went."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "message": "e2b3c4d5-6f7a-4b8c-9d0e-1f2a3b4c5d6e",
+                    "type": "order.paid",
+                    "state": "delivered",
+                    "attempts": 1,
+                    "answer": 200,
+                    "error": None,
+                    "next_attempt_at": None,
+                    "delivered_at": "2026-11-21T10:15:01Z",
+                    "created_at": "2026-11-21T10:15:00Z",
+                }
+            ]
+        }
+    )
+
     message: UUID
     type: str
     state: str
@@ -85,6 +121,12 @@ class DeliveryOut(BaseModel):
     next_attempt_at: datetime | None
     delivered_at: datetime | None
     created_at: datetime
+
+
+class Redelivery(BaseModel):
+    """What becomes of the message now."""
+
+    state: Literal["waiting"] = "waiting"
 
 
 class DeliveryPage(BaseModel):
@@ -189,9 +231,9 @@ async def list_deliveries(
 )
 async def redeliver(
     endpoint_id: UUID, message_id: UUID, principal: CurrentPrincipal, session: RequestSession
-) -> dict[str, str]:
+) -> Redelivery:
     """Have a message delivered once more, whatever became of it."""
     await service.redeliver(
         session, customer_id=principal.id, endpoint_id=endpoint_id, message_id=message_id
     )
-    return {"state": "waiting"}
+    return Redelivery()
