@@ -13,7 +13,7 @@ from tests.twin.clouds.accounts import CF_CONFIG, FREE_ZONE_ID, ZONE_ID, known
 from tests.twin.clouds.handlers import Handlers
 from twin import authorities
 from twin.clouds import cloudflare, tls
-from twin.clouds.cloudflare.origin_tls import PULLS
+from twin.clouds.cloudflare.origin_tls import PULLS, GetIpRanges
 from twin.protocol.resource import ApiError, Context
 
 HOST = "pay.payments.localhost"
@@ -136,7 +136,7 @@ def test_the_shared_client_certificate_is_everybodys(handlers: Handlers) -> None
 
 
 def test_the_published_ranges_are_22_and_none_is_open(handlers: Handlers) -> None:
-    answer = cloudflare.GetIpRanges().call(handlers.ctx, {})
+    answer = GetIpRanges().call(handlers.ctx, {})
     ranges = [ip_network(cidr) for cidr in (*answer["ipv4Cidrs"], *answer["ipv6Cidrs"])]
     assert len(set(ranges)) == 22
     assert all(each.prefixlen >= 13 for each in ranges)
