@@ -74,4 +74,6 @@ def error(code: int, *, host: str, ray: str) -> Reply:
             "Referrer-Policy": "same-origin",
         }
     )
-    return Reply(status=_STATUS.get(code, code), headers=headers, body=body.encode(errors="replace"))
+    return Reply(
+        status=_STATUS.get(code, code), headers=headers, body=body.encode(errors="replace")
+    )

@@ -55,7 +55,7 @@ def limit(
     expression: str, requests: int, period: int, action: str = "block", **more: Any
 ) -> dict[str, Any]:
     """A rate limiting rule; `timeout` and what else `ratelimit` takes."""
-    ratelimit = {
+    ratelimit: dict[str, Any] = {
         "characteristics": more.pop("characteristics", ["cf.colo.id", "ip.src"]),
         "period": period,
         "requestsPerPeriod": requests,
