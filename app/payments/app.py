@@ -31,6 +31,7 @@ FEATURES: tuple[str, ...] = (
     "payments.people",
     "payments.api_keys",
     "payments.ledger",
+    "payments.transfers",
     "payments.orders",
     "payments.subscriptions",
     "payments.webhooks_out",
@@ -47,6 +48,7 @@ def create_app(resources: Resources) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        await app.state.batcher.close()
         await resources.close()
 
     app = FastAPI(

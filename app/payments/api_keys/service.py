@@ -27,6 +27,7 @@ Mode = Literal["live", "test"]
 
 SCOPES: Final = (
     "ledger:read",
+    "ledger:write",
     "orders:read",
     "orders:write",
     "subscriptions:read",

@@ -69,6 +69,34 @@ async def rate(session: AsyncSession, base: str, quote: str) -> Rate:
     return Rate(id=row.id, base=base, quote=quote, rate=row.rate, valid_until=row.valid_until)
 
 
+async def by_id(session: AsyncSession, rate_id: int) -> Rate | None:
+    """Return a rate, also one that does not hold any more."""
+    row = await session.get(ExchangeRate, rate_id)
+    return None if row is None else _rate(row)
+
+
+async def current(session: AsyncSession) -> list[Rate]:
+    """Return the newest rate that holds now of every pair of currencies."""
+    rows = await session.scalars(
+        select(ExchangeRate)
+        .where(ExchangeRate.valid_from <= func.now(), ExchangeRate.valid_until > func.now())
+        .distinct(ExchangeRate.base, ExchangeRate.quote)
+        .order_by(
+            ExchangeRate.base,
+            ExchangeRate.quote,
+            ExchangeRate.valid_from.desc(),
+            ExchangeRate.id.desc(),
+        )
+    )
+    return [_rate(row) for row in rows]
+
+
+def _rate(row: ExchangeRate) -> Rate:
+    return Rate(
+        id=row.id, base=row.base, quote=row.quote, rate=row.rate, valid_until=row.valid_until
+    )
+
+
 def convert(money: Money, quote: str, at: Decimal) -> Money:
     """Return what `money` is worth in `quote`, rounded down to a minor unit.
 
