@@ -22,7 +22,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _AUTHORITY_DAYS = 3650
@@ -85,6 +85,14 @@ class CertificateAuthority:
                 issued = self._issued[wanted] = self._issue(wanted)
         return issued.certificate, issued.key
 
+    def certify(self, key: rsa.RSAPublicKey, name: str) -> str:
+        """Return a certificate for somebody's own key under this name, PEM, the authority's behind.
+
+        For what signs messages rather than serving: whoever trusts the authority can check it.
+        """
+        leaf = self._sign(key, (name,), datetime.now(UTC) + timedelta(days=_SERVER_DAYS))
+        return leaf.public_bytes(serialization.Encoding.PEM).decode() + self.certificate
+
     def _make(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         identity = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
@@ -115,14 +123,24 @@ class CertificateAuthority:
 
     def _issue(self, names: tuple[str, ...]) -> _Issued:
         key = ec.generate_private_key(ec.SECP256R1())
+        ends = datetime.now(UTC) + timedelta(days=_SERVER_DAYS)
+        certificate = self._sign(key.public_key(), names, ends)
+        leaf = certificate.public_bytes(serialization.Encoding.PEM).decode()
+        return _Issued(leaf + self.certificate, _key_pem(key), ends - _RENEW_BEFORE)
+
+    def _sign(
+        self,
+        key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+        names: tuple[str, ...],
+        ends: datetime,
+    ) -> x509.Certificate:
         now = datetime.now(UTC)
-        ends = now + timedelta(days=_SERVER_DAYS)
         common = names[0] if len(names[0]) <= _LONGEST_COMMON_NAME else "payments-twin"
-        certificate = (
+        return (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)]))
             .issuer_name(self._certificate.subject)
-            .public_key(key.public_key())
+            .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - _BACKDATED)
             .not_valid_after(min(ends, self._certificate.not_valid_after_utc))
@@ -133,17 +151,13 @@ class CertificateAuthority:
                 x509.SubjectAlternativeName([_general_name(name) for name in names]),
                 critical=False,
             )
-            .add_extension(
-                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
-            )
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
                 critical=False,
             )
             .sign(self._key, hashes.SHA256())
         )
-        leaf = certificate.public_bytes(serialization.Encoding.PEM).decode()
-        return _Issued(leaf + self.certificate, _key_pem(key), ends - _RENEW_BEFORE)
 
 
 class _exclusive:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twin.gateways.common.gateway import Gateway
+from twin.gateways.paypal import PayPal
 from twin.gateways.razorpay import Razorpay
 from twin.gateways.stripe import Stripe
 from twin.store import Store
@@ -18,7 +19,10 @@ class Gateways:
     def __init__(self, store: Store, account: Mapping[str, Any], authority: Path) -> None:
         self.stripe = Stripe(store, account, authority)
         self.razorpay = Razorpay(store, account, authority)
-        self.all: Mapping[str, Gateway] = {each.name: each for each in (self.stripe, self.razorpay)}
+        self.paypal = PayPal(store, account, authority)
+        self.all: Mapping[str, Gateway] = {
+            each.name: each for each in (self.stripe, self.razorpay, self.paypal)
+        }
 
     async def start(self, port: int) -> None:
         """Begin to deliver events; `port` is where browsers reach the pages."""

@@ -173,13 +173,15 @@ class JsonApi:
         if not key:
             return await self._execute(request, operation, call, None)
         self.check_key(key)
+        # A key counts for one kind of call.
+        given, key = key, f"{operation.path} {key}"
         if key in self._in_use:
-            raise self.key_in_use(key)
+            raise self.key_in_use(given)
         print_of_body = hashlib.sha256(request.path.encode() + b"\n" + sent).hexdigest()
         kept = self._book.tables["idempotency"].get(key)
         if kept is not None and kept["at"] >= time.time() - self.key_life:
             if kept["fingerprint"] != print_of_body:
-                raise self.key_reused(key)
+                raise self.key_reused(given)
             return self.replayed(Reply(status=kept["status"], body=kept["body"]))
         self._in_use.add(key)
         try:
