@@ -10,6 +10,7 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -120,15 +121,19 @@ class Cluster:
 def cluster() -> Iterator[Cluster]:
     """Give a server for the session."""
     with ExitStack() as stack:
-        url = os.environ.get("DATABASE_URL") or stack.enter_context(_postgres())
-        parts = urlsplit(url)
-        made = Cluster(parts.hostname or "127.0.0.1", parts.port or 5432, url)
-        _create_logins(made)
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)")
-        made.create(TEMPLATE, "template0")
-        migrate(made.settings(MIGRATOR, TEMPLATE))
-        yield made
+        yield prepared(os.environ.get("DATABASE_URL") or stack.enter_context(_postgres()))
+
+
+def prepared(url: str) -> Cluster:
+    """Prepare a running server: logins and a migrated template."""
+    parts = urlsplit(url)
+    made = Cluster(parts.hostname or "127.0.0.1", parts.port or 5432, url)
+    _create_logins(made)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)")
+    made.create(TEMPLATE, "template0")
+    migrate(made.settings(MIGRATOR, TEMPLATE))
+    return made
 
 
 def _create_logins(made: Cluster) -> None:
@@ -146,43 +151,66 @@ def _create_logins(made: Cluster) -> None:
 @contextmanager
 def _postgres() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="pp-postgres-") as folder:
-        home = Path(folder)
+        server = Server(Path(folder))
+        try:
+            server.start()
+            yield server.url
+        finally:
+            server.stop()
+
+
+class Server:
+    """A Postgres with its data in a folder; it may be stopped and started again."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
         owner = _owner()
-        binaries = _binaries(home, owner)
-        data = home / "data"
-        data.mkdir()
+        self._binaries = _binaries(home, owner)
+        self._data = home / "data"
+        self._data.mkdir()
         if owner:
-            for path in (home, data):
+            for path in (home, self._data):
                 os.chown(path, *owner)
-        as_owner: dict[str, Any] = (
+        self._as_owner: dict[str, Any] = (
             {"user": owner[0], "group": owner[1], "extra_groups": []} if owner else {}
         )
         password_file = home / "password"
         password_file.write_text(PASSWORD, encoding="utf-8")
         password_file.chmod(0o644)
         _run(
-            [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256",
+            [self._binaries / "initdb", "-D", self._data, "-U", "postgres", "-A", "scram-sha-256",
              f"--pwfile={password_file}", "-E", "UTF8", "--locale=C", "--no-sync"],
-            **as_owner,
+            **self._as_owner,
         )  # fmt: skip
-        port = _free_port()
+        self._port = _free_port()
+        self.url = (
+            f"postgresql://postgres:{quote(PASSWORD)}@127.0.0.1:{self._port}/postgres"
+            "?sslmode=disable"
+        )
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
         options = [f"-c{name}={value}" for name, value in POSTGRES_SETTINGS.items()]
-        with (home / "postgres.log").open("wb") as log:
-            server = subprocess.Popen(
-                [binaries / "postgres", "-D", data, "-p", str(port), "-k", "", *options],
-                stdout=log, stderr=log, cwd=folder, **as_owner,
+        with (self._home / "postgres.log").open("ab") as log:
+            self._server = subprocess.Popen(
+                [self._binaries / "postgres", "-D", self._data, "-p", str(self._port), "-k", "",
+                 *options],
+                stdout=log, stderr=log, cwd=self._home, **self._as_owner,
             )  # fmt: skip
-        url = f"postgresql://postgres:{quote(PASSWORD)}@127.0.0.1:{port}/postgres?sslmode=disable"
+        _wait_for_postgres(self.url, self._server, self._home / "postgres.log")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Stop it: SIGTERM waits for clients, SIGQUIT is immediate and needs recovery after."""
+        if self._server is None:
+            return
+        self._server.send_signal(how)
         try:
-            _wait_for_postgres(url, server, home / "postgres.log")
-            yield url
-        finally:
-            server.terminate()
-            try:
-                server.wait(10)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
+            self._server.wait(10)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+        self._server = None
 
 
 def _owner() -> tuple[int, int] | None:
