@@ -33,6 +33,7 @@ FEATURES: tuple[str, ...] = (
     "payments.ledger",
     "payments.transfers",
     "payments.orders",
+    "payments.receipts",
     "payments.subscriptions",
     "payments.webhooks_out",
     "payments.inbox",

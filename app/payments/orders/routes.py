@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from payments.db import RequestSession
 from payments.idempotency.http import idempotency_key, once
 from payments.idempotency.store import Answer, Reservation
-from payments.orders import service
+from payments.orders import listing, service
 from payments.orders.catalogue import MAX_QUANTITY, PRODUCTS
+from payments.paging import SIZE, Cursor, Limit
 from payments.resources import Resources
 from payments.security import CurrentPrincipal
 
@@ -93,10 +94,11 @@ class OrderOut(BaseModel):
         )
 
 
-class OrderList(BaseModel):
-    """Orders, newest first."""
+class OrderPage(BaseModel):
+    """Orders, newest first; `next_cursor` asks for older ones, null: there are none."""
 
     data: list[OrderOut]
+    next_cursor: str | None
 
 
 class ProductOut(BaseModel):
@@ -251,15 +253,20 @@ def _answer(view: service.OrderView) -> Answer:
     )
 
 
-@router.get("/orders", summary="List your orders")
+@router.get(
+    "/orders",
+    summary="List your orders",
+    responses={400: {"description": "The cursor is not one of this list's."}},
+)
 async def list_orders(
     principal: CurrentPrincipal,
     session: RequestSession,
-    limit: Annotated[int, Query(ge=1, le=100)] = 50,
-) -> OrderList:
+    cursor: Cursor = None,
+    limit: Limit = SIZE,
+) -> OrderPage:
     """List the caller's orders, newest first."""
-    views = await service.list_for(session, customer_id=principal.id, limit=limit)
-    return OrderList(data=[OrderOut.of(view) for view in views])
+    found = await listing.page_for(session, customer_id=principal.id, cursor=cursor, limit=limit)
+    return OrderPage(data=[OrderOut.of(view) for view in found.data], next_cursor=found.next_cursor)
 
 
 @router.get(

@@ -92,7 +92,7 @@ async def place(
         order, payment = await locked(session, payment.id)
         if answer is not None:
             await record(session, order, payment, answer)
-        view = _view(order, payment)
+        view = view_of(order, payment)
         if finish is not None:
             await finish(session, view)
     return view
@@ -124,7 +124,7 @@ async def retry(
     async with resources.database.transaction() as session:
         order, payment = await locked(session, payment_id)
         await record(session, order, payment, answer)
-        view = _view(order, payment)
+        view = view_of(order, payment)
         if finish is not None:
             await finish(session, view)
     return view
@@ -173,7 +173,7 @@ async def get(session: AsyncSession, *, customer_id: UUID, order_id: UUID) -> Or
     ).first()
     if row is None:
         raise NotFoundError(f"There is no order {order_id}.")
-    return _view(*row)
+    return view_of(*row)
 
 
 async def list_for(session: AsyncSession, *, customer_id: UUID, limit: int = 50) -> list[OrderView]:
@@ -185,7 +185,7 @@ async def list_for(session: AsyncSession, *, customer_id: UUID, limit: int = 50)
         .order_by(Order.created_at.desc(), Order.id)
         .limit(limit)
     )
-    return [_view(order, payment) for order, payment in rows]
+    return [view_of(order, payment) for order, payment in rows]
 
 
 async def _insert_order(
@@ -283,7 +283,8 @@ def intend(
     return payment
 
 
-def _view(order: Order, payment: Payment) -> OrderView:
+def view_of(order: Order, payment: Payment) -> OrderView:
+    """Return an order with its last payment as its customer sees it."""
     payable = payment.status in PAYABLE and payment.expires_at > datetime.now(UTC)
     return OrderView(
         id=order.id,

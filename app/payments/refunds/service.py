@@ -177,6 +177,18 @@ async def list_for(session: AsyncSession, payment_id: UUID) -> list[RefundView]:
     return [_view(order, row) for order, row in rows]
 
 
+async def list_for_order(session: AsyncSession, order_id: UUID) -> list[RefundView]:
+    """Return an order's refunds, oldest first, whichever payment they are of."""
+    rows = await session.execute(
+        select(Order, RefundRow)
+        .join(Payment, Payment.id == RefundRow.payment_id)
+        .join(Order, Order.id == Payment.order_id)
+        .where(Order.id == order_id)
+        .order_by(RefundRow.created_at, RefundRow.id)
+    )
+    return [_view(order, row) for order, row in rows]
+
+
 def request_of(row: RefundRow) -> RefundRequest:
     """Return what is asked of the gateway, exactly as it was persisted."""
     return RefundRequest(
