@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 import payments
+from payments.gateways.config import StripeSettings
 from payments.gateways.stripe import StripeGateway
-from payments.settings import StripeSettings
 
 LATER = (
     "anyio._backends._asyncio",

@@ -9,6 +9,7 @@ write exactly is refused rather than rounded.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -35,6 +36,10 @@ OTHERS: Final[dict[str, int]] = {
 """What the ledger counts beside the currencies of states: tokens and crypto money."""
 
 _PLACES: Final = {**EXPONENTS, **OTHERS}
+
+
+_DECIMAL: Final = re.compile(r"[0-9]{1,10}(\.[0-9]{1,18})?")
+"""28 digits: as many as Python's decimal context keeps exactly."""
 
 
 class MoneyError(ValueError):
@@ -125,6 +130,24 @@ class GatewayUnits:
         ours = Decimal(amount).scaleb(_PLACES[code] - places)
         if ours != ours.to_integral_value():
             raise MoneyError(f"{self.name} says {amount} {code}, which is no whole minor unit")
+        return Money(int(ours), code)
+
+    def write_text(self, money: Money) -> str:
+        """Return the decimal text that the gateway wants, `24.90`; raises as `write`."""
+        return f"{Decimal(self.write(money)).scaleb(-self._places(money.currency)):f}"
+
+    def read_text(self, text: object, currency: str) -> Money:
+        """Return the money that the gateway's decimal text means, exactly.
+
+        Raises `MoneyError` when it is no such text, or means a part of a minor unit.
+        """
+        code = currency.upper()
+        self._places(code)
+        if not isinstance(text, str) or not _DECIMAL.fullmatch(text):
+            raise MoneyError(f"{self.name} says {str(text)[:40]!r}, which is no decimal amount")
+        ours = Decimal(text).scaleb(_PLACES[code])
+        if ours != ours.to_integral_value():
+            raise MoneyError(f"{self.name} says {text} {code}, which is no whole minor unit")
         return Money(int(ours), code)
 
     def can_write(self, money: Money) -> bool:

@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -26,6 +34,13 @@ from pydantic_settings import (
 )
 
 from payments.access.config import AccessSettings
+from payments.gateways import routing as routes
+from payments.gateways.config import (
+    CryptomusSettings,
+    PaypalSettings,
+    RazorpaySettings,
+    StripeSettings,
+)
 from payments.limits import rules
 from payments.limits.rules import Limit
 
@@ -113,26 +128,6 @@ class CacheSettings(_Group):
     _ca = field_validator("ca")(_check_pem)
 
 
-class StripeSettings(_Group):
-    """The Stripe account.
-
-    Without a key the gateway is not offered; without webhook secrets its webhook endpoint does
-    not exist.
-    """
-
-    secret_key: SecretStr | None = None
-    webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
-    api_base: str | None = Field(default=None, pattern=r"^https?://[^/?#]+$")
-    account: str = Field(default="default", pattern=r"^[a-z0-9_-]{1,40}$")
-
-    @field_validator("webhook_secrets", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
-
-
 class _FromEnvironment(EnvSettingsSource):
     """The environment, with `NAME_FILE` read as the value of `NAME`."""
 
@@ -214,6 +209,10 @@ class ServiceSettings(DatabaseCommandSettings):
     public_url: str = Field(pattern=r"^https?://[^/?#]+$")
     session_key: SecretStr
     stripe: StripeSettings = StripeSettings()
+    razorpay: RazorpaySettings = RazorpaySettings()
+    paypal: PaypalSettings = PaypalSettings()
+    cryptomus: CryptomusSettings = CryptomusSettings()
+    routing: Annotated[tuple[routes.Rule, ...], NoDecode] = ()
     access: AccessSettings | None = None
     rate_limits: Annotated[tuple[Limit, ...], NoDecode]
     outgoing_ca: str | None = None
@@ -231,6 +230,11 @@ class ServiceSettings(DatabaseCommandSettings):
     def _rate_limits(cls, value: object) -> object:
         return rules.parse(value) if isinstance(value, str) else value
 
+    @field_validator("routing", mode="before")
+    @classmethod
+    def _routing(cls, value: object) -> object:
+        return routes.parse(value) if isinstance(value, str) else value
+
     @field_validator("session_key")
     @classmethod
     def _session_key(cls, value: SecretStr) -> SecretStr:
@@ -242,11 +246,31 @@ class ServiceSettings(DatabaseCommandSettings):
             raise ValueError(f"must decode to at least {MIN_SESSION_KEY_BYTES} bytes")
         return value
 
+    @model_validator(mode="after")
+    def _one_mode(self) -> ServiceSettings:
+        modes = self._modes()
+        if len(set(modes.values())) > 1:
+            live = ", ".join(name for name, live in modes.items() if live)
+            test = ", ".join(name for name, live in modes.items() if not live)
+            raise ValueError(
+                f"real money ({live}) and pretended money ({test}) in one installation: one would"
+                " be booked as the other. Give all gateways keys of one mode"
+            )
+        return self
+
+    def _modes(self) -> dict[str, bool]:
+        gateways = {
+            "stripe": self.stripe,
+            "razorpay": self.razorpay,
+            "paypal": self.paypal,
+            "cryptomus": self.cryptomus,
+        }
+        return {name: bool(g.is_live) for name, g in gateways.items() if g.is_live is not None}
+
     @property
     def is_live(self) -> bool:
         """Whether real money moves: what the gateways' own keys say."""
-        key = self.stripe.secret_key
-        return key is not None and "_live_" in key.get_secret_value()
+        return any(self._modes().values())
 
     @property
     def session_key_bytes(self) -> bytes:
@@ -280,7 +304,8 @@ def load(kind: type[SettingsT], **explicit: Any) -> SettingsT:
 def _describe(kind: type[BaseSettings], item: Any) -> list[str]:
     names = [str(part) for part in item["loc"] if isinstance(part, str)]
     if item["type"] != "missing":
-        name = PREFIX + "_".join(names).upper()
+        # Without a name it is about several groups; with one, perhaps about a group as a whole.
+        name = PREFIX + ("_".join(names).upper() or "*")
         return [f"{name}: {item['msg'].removeprefix('Value error, ')}"]
     group = kind.model_fields[names[0]].annotation
     if len(names) == 1 and isinstance(group, type) and issubclass(group, _Group):

@@ -7,13 +7,17 @@ about to ask, with the key it asks under, and repairs later by asking again unde
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol, runtime_checkable
+from ipaddress import IPv4Network, IPv6Network
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from uuid import UUID
 
 from payments.money import Money
+
+if TYPE_CHECKING:
+    from payments.gateways.breaker import Breaker
 
 EventKind = Literal[
     # a payment; `look` says only that something happened, and that the gateway should be asked
@@ -39,6 +43,10 @@ EventKind = Literal[
 
 class GatewayUnknownError(Exception):
     """No answer, or one that leaves open whether the call took effect. Ask again, same key."""
+
+
+class GatewayBusyError(GatewayUnknownError):
+    """The gateway answers, but not this: too many requests, or the key is in use. Ask later."""
 
 
 class GatewayRefusedError(Exception):
@@ -116,8 +124,10 @@ class GatewayEvent:
     """What a gateway tells us, in our words: only what we act on, nothing of the raw message.
 
     `refunded` events carry in `money` all that was refunded so far, not the last refund; the other
-    kinds carry their own amount (the one refund, what is disputed, what is paid out). `fee` is what
-    the gateway kept, where the event tells.
+    kinds carry their own amount (the one refund, what is disputed, what is paid out). `total` is
+    all that was refunded so far, where one refund's event tells that, too. `fee` is what the
+    gateway kept, where the event tells. `delivery_id` is an id that no signature covers: evidence,
+    never a key.
     """
 
     gateway: str
@@ -135,6 +145,8 @@ class GatewayEvent:
     refund_ref: str | None = None
     dispute_ref: str | None = None
     payout_ref: str | None = None
+    total: Money | None = None
+    delivery_id: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the form that the inbox keeps."""
@@ -156,6 +168,8 @@ class GatewayEvent:
             "refund_ref": self.refund_ref,
             "dispute_ref": self.dispute_ref,
             "payout_ref": self.payout_ref,
+            "total": self.total.amount if self.total else None,
+            "delivery_id": self.delivery_id,
         }
 
     @classmethod
@@ -178,6 +192,8 @@ class GatewayEvent:
             refund_ref=value.get("refund_ref"),
             dispute_ref=value.get("dispute_ref"),
             payout_ref=value.get("payout_ref"),
+            total=Money(value["total"], value["currency"]) if value.get("total") else None,
+            delivery_id=value.get("delivery_id"),
         )
 
 
@@ -239,6 +255,14 @@ class Gateway(Protocol):
     @property
     def takes_webhooks(self) -> bool:
         """Whether there is any secret to verify deliveries with; without one nothing is taken."""
+
+    @property
+    def webhook_sources(self) -> Sequence[IPv4Network | IPv6Network]:
+        """Where deliveries may come from; empty: from anywhere, the signature alone decides."""
+
+    @property
+    def breaker(self) -> Breaker:
+        """What holds calls back while the gateway does not answer."""
 
     async def create_checkout(self, request: CheckoutRequest) -> Checkout:
         """Make the payment page, under `request.key`; asked again it returns the same page.

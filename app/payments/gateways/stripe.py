@@ -18,10 +18,13 @@ from stripe import HTTPXClient, StripeClient
 
 from payments import money as units
 from payments.gateways import stripe_events
+from payments.gateways.breaker import Breaker
+from payments.gateways.config import StripeSettings
 from payments.gateways.protocol import (
     Charge,
     Checkout,
     CheckoutRequest,
+    GatewayBusyError,
     GatewayEvent,
     GatewayRefusedError,
     GatewayUnknownError,
@@ -30,7 +33,6 @@ from payments.gateways.protocol import (
     RefundRequest,
 )
 from payments.money import Money
-from payments.settings import StripeSettings
 from payments.trust import context_with_extra
 
 if TYPE_CHECKING:
@@ -51,11 +53,13 @@ class StripeGateway:
     """One Stripe account."""
 
     name = NAME
+    webhook_sources = ()  # the edge keeps Stripe's published addresses (components.edge.paths)
 
     def __init__(self, settings: StripeSettings, *, outgoing_ca: str | None) -> None:
         if settings.secret_key is None:
             raise ValueError("there is no Stripe key")
         self.account = settings.account
+        self.breaker = Breaker(NAME)
         self._secrets = [secret.get_secret_value() for secret in settings.webhook_secrets]
         key = settings.secret_key.get_secret_value()
         self._live = "_live_" in key
@@ -72,7 +76,7 @@ class StripeGateway:
 
     async def create_checkout(self, request: CheckoutRequest) -> Checkout:
         """Create the Checkout Session of a payment."""
-        async with _outcome():
+        async with self._call():
             session = await self._client.v1.checkout.sessions.create_async(
                 _parameters(request), {"idempotency_key": request.key}
             )
@@ -82,7 +86,7 @@ class StripeGateway:
         """Look through the sessions of the time in question for the payment's own."""
         # A session lives at most 24 h, so it was made within the day before it expires.
         since = int((request.expires_at - timedelta(hours=25)).timestamp())
-        async with _outcome():
+        async with self._call():
             found = await self._client.v1.checkout.sessions.list_async(
                 {
                     "created": {"gte": since, "lte": int(request.expires_at.timestamp())},
@@ -100,13 +104,13 @@ class StripeGateway:
 
     async def ask(self, checkout_ref: str) -> GatewayEvent | None:
         """Retrieve a session and say what it says as an event."""
-        async with _outcome():
+        async with self._call():
             session = await self._client.v1.checkout.sessions.retrieve_async(checkout_ref)
         return stripe_events.from_session(session.to_dict(), account=self.account)
 
     async def refund(self, request: RefundRequest) -> Refund:
         """Create the refund of a payment intent."""
-        async with _outcome():
+        async with self._call():
             made = await self._client.v1.refunds.create_async(
                 {
                     "payment_intent": request.payment_ref,
@@ -122,7 +126,7 @@ class StripeGateway:
 
     async def find_refund(self, request: RefundRequest) -> Refund | None:
         """Look through the payment intent's refunds for the one with our id."""
-        async with _outcome():
+        async with self._call():
             found = await self._client.v1.refunds.list_async(
                 {"payment_intent": request.payment_ref, "limit": 100}
             )
@@ -134,7 +138,7 @@ class StripeGateway:
 
     async def saved_method(self, payment_ref: str) -> str | None:
         """Return `customer/payment method` of a payment intent that saved one."""
-        async with _outcome():
+        async with self._call():
             intent = await self._client.v1.payment_intents.retrieve_async(payment_ref)
         customer, method = _id(intent.customer), _id(intent.payment_method)
         return f"{customer}/{method}" if customer and method else None
@@ -144,7 +148,7 @@ class StripeGateway:
         customer, _, payment_method = method.partition("/")
         ids = {"order_id": str(request.order_id), "payment_id": str(request.payment_id)}
         try:
-            async with _outcome():
+            async with self._call():
                 intent = await self._client.v1.payment_intents.create_async(
                     {
                         "amount": units.STRIPE.write(request.money),
@@ -165,7 +169,7 @@ class StripeGateway:
     async def find_charge(self, request: CheckoutRequest, method: str) -> Charge | None:
         """Look through the customer's payment intents for the one with our id."""
         since = int(request.expires_at.timestamp()) - 7 * 86400
-        async with _outcome():
+        async with self._call():
             found = await self._client.v1.payment_intents.list_async(
                 {"customer": method.partition("/")[0], "created": {"gte": since}, "limit": 100}
             )
@@ -180,7 +184,7 @@ class StripeGateway:
     ) -> AsyncIterator[ListedPayment]:
         """Yield the charges of a period, newest first, with what Stripe kept of them."""
         seen = 0
-        async with _outcome():
+        async with self._call():
             found = await self._client.v1.charges.list_async(
                 {
                     "created": {"gte": int(since.timestamp()), "lt": int(until.timestamp())},
@@ -219,6 +223,11 @@ class StripeGateway:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+    @asynccontextmanager
+    async def _call(self) -> AsyncIterator[None]:
+        async with self.breaker.call(), _outcome():
+            yield
 
 
 class _Transport(HTTPXClient):
@@ -316,7 +325,7 @@ async def _outcome() -> AsyncIterator[None]:
     except stripe.APIConnectionError as error:
         raise GatewayUnknownError("no answer") from error
     except stripe.RateLimitError as error:
-        raise GatewayUnknownError("too many requests") from error
+        raise GatewayBusyError("too many requests") from error
     except stripe.CardError as error:
         intent = getattr(error.error, "payment_intent", None)
         raise _Declined(error.code or "card_declined", intent.id if intent else None) from error
@@ -326,12 +335,12 @@ async def _outcome() -> AsyncIterator[None]:
         stripe.PermissionError,
     ) as error:
         if error.http_status == 409:  # the same key is being worked on elsewhere
-            raise GatewayUnknownError("the key is in use") from error
+            raise GatewayBusyError("the key is in use") from error
         raise GatewayRefusedError(error.code or type(error).__name__) from error
     except stripe.IdempotencyError as error:
         # Either the key is being worked on (409), or it came with other parameters (400), which
         # means that something exists under it that we do not know.
-        raise GatewayUnknownError("the key is in use") from error
+        raise GatewayBusyError("the key is in use") from error
     except stripe.StripeError as error:
         # 5xx: it may have taken effect before it failed.
         raise GatewayUnknownError(f"status {error.http_status}") from error

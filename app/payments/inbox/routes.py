@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from ipaddress import ip_address
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from payments.db import RequestSession
 from payments.errors import BadRequestError, NotFoundError, UnavailableError
-from payments.gateways.protocol import GatewayUnknownError, InvalidWebhookError
+from payments.gateways.protocol import Gateway, GatewayUnknownError, InvalidWebhookError
 from payments.inbox import service
+from payments.ops.client import client_address
 from payments.ops.logs import get_logger
 from payments.resources import Resources
 
@@ -31,7 +33,10 @@ class UnverifiedError(UnavailableError):
     code, title = "webhook_not_verifiable", "This delivery cannot be verified at the moment."
 
 
+# The second one is where Razorpay's own guides have it, with and without the slash.
 @router.post("/webhooks/{gateway_name}")
+@router.post("/api/payments/webhook/{gateway_name}")
+@router.post("/api/payments/webhook/{gateway_name}/")
 async def deliver(gateway_name: str, request: Request, session: RequestSession) -> JSONResponse:
     """Take one delivery. 200 only after it is kept: else the gateway delivers again.
 
@@ -41,6 +46,9 @@ async def deliver(gateway_name: str, request: Request, session: RequestSession) 
     gateway = resources.gateways.get(gateway_name)
     if gateway is None or not gateway.takes_webhooks:
         raise NotFoundError
+    if not _may_come_from(gateway, client_address(request.scope)):
+        log.warning("webhook.refused", provider=gateway_name, reason="not from its addresses")
+        raise BadSignatureError
     body = await request.body()
     try:
         event = await gateway.read_webhook(body, request.headers, datetime.now(UTC))
@@ -50,3 +58,8 @@ async def deliver(gateway_name: str, request: Request, session: RequestSession) 
     except GatewayUnknownError as error:
         raise UnverifiedError from error
     return JSONResponse({"status": await service.receive(session, event)})
+
+
+def _may_come_from(gateway: Gateway, address: str) -> bool:
+    sources = gateway.webhook_sources
+    return not sources or any(ip_address(address) in network for network in sources)

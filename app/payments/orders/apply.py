@@ -6,7 +6,7 @@ Locks, in this order: the event's row, the payment, its order, the ledger's acco
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Literal
 from uuid import UUID
@@ -179,12 +179,21 @@ async def _on_refund(
         .with_for_update(key_share=True)
     )
     if row is None:
+        if event.total is not None:
+            total = replace(event, money=await booking.without_ours(session, payment, event.total))
+            return await _on_refunded(session, order, payment, total)
         return "ignored", "not one of our refunds: the payment's total tells of it"
     row.refund_ref = row.refund_ref or event.refund_ref
     if event.money is not None and event.money != row.money:
         return "failed", f"refunded {event.money}, asked for {row.money}"
     if event.kind == "refund_settled":
         moved = await booking.settled(session, order, payment, row, cause=event.key)
+        if event.total is not None:
+            total = replace(event, money=await booking.without_ours(session, payment, event.total))
+            state, reason = await _on_refunded(session, order, payment, total)
+            if state == "failed":
+                return state, reason
+            moved = moved or state == "applied"
     else:
         moved = await booking.failed(
             session, order, payment, row, at=event.created, cause=event.key

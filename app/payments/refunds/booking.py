@@ -46,6 +46,20 @@ async def book_total(
     return True
 
 
+async def without_ours(session: AsyncSession, payment: Payment, total: Money) -> Money:
+    """Return a gateway's total without what it counts of our refunds that are still under way.
+
+    One of them may fail yet. At least nothing: the total may be older than the refund.
+    """
+    pending = await session.scalar(
+        select(func.sum(RefundRow.amount)).where(
+            RefundRow.payment_id == payment.id,
+            RefundRow.status.in_(("intended", "unknown", "pending")),
+        )
+    )
+    return Money(max(total.amount - int(pending or 0), 0), total.currency)
+
+
 async def returned_before(session: AsyncSession, payment: Payment, moment: datetime) -> int:
     """Return how much had come back by then: a gateway's total does not count it any more."""
     amount: int = (

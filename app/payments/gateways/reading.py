@@ -1,0 +1,79 @@
+"""Reading a gateway's JSON: each function returns what it names, or raises `TypeError`.
+
+What a gateway sends is data from outside even when it is signed; a field that is not what the
+documentation says is an error, never a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from uuid import UUID
+
+from payments.gateways.protocol import GatewayUnknownError
+from payments.money import MoneyError
+
+MAX_TEXT = 255
+
+
+@contextmanager
+def documented() -> Iterator[None]:
+    """Read an answer inside: one that is not as the documentation says leaves open what happened.
+
+    Raises `GatewayUnknownError`.
+    """
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, AttributeError, MoneyError) as error:
+        raise GatewayUnknownError(f"an undocumented answer ({type(error).__name__})") from error
+
+
+def text(value: object) -> str:
+    """Return a short text."""
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT:
+        raise TypeError("not a short text")
+    return value
+
+
+def optional_text(value: object) -> str | None:
+    """Return a short text or None."""
+    return None if value is None or value == "" else text(value)
+
+
+def integer(value: object) -> int:
+    """Return an integer; `True` is none."""
+    if type(value) is not int:
+        raise TypeError("not an integer")
+    return value
+
+
+def mapping(value: object) -> Mapping[str, object]:
+    """Return an object."""
+    if not isinstance(value, Mapping):
+        raise TypeError("not an object")
+    return value
+
+
+def our_id(value: object) -> UUID | None:
+    """Return an id of ours; what is not one of ours matches nothing."""
+    try:
+        return UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def moment(seconds: object) -> datetime:
+    """Return a time given in seconds since 1970; what is none is 1970."""
+    return datetime.fromtimestamp(seconds if type(seconds) is int else 0, UTC)
+
+
+def instant(value: object) -> datetime:
+    """Return a time given as RFC 3339 text; what is none is 1970."""
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        return datetime.fromtimestamp(0, UTC)
+    return found.astimezone(UTC)
