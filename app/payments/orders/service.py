@@ -7,7 +7,7 @@ the key are there, and `repair` asks again under the same key.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -19,12 +19,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments import jobs
 from payments.errors import ConflictError, NotFoundError
-from payments.gateways.protocol import CheckoutRequest, Gateway
+from payments.gateways.protocol import CheckoutRequest, Gateway, GatewayRefusedError
 from payments.idempotency.store import KeyReusedError
 from payments.money import Money
 from payments.orders import catalogue
 from payments.orders.asking import RETRYABLE, UNFINISHED, ask, is_over, locked, record
 from payments.orders.models import Order, Payment
+from payments.orders.status import advance
 from payments.resources import Resources
 from payments.subscriptions.booking import is_void
 
@@ -64,38 +65,94 @@ async def place(
     sku: str,
     currency: str,
     quantity: int = 1,
+    gateway: str | None = None,
     finish: Finish | None = None,
 ) -> OrderView:
     """Place an order and make its payment page; the same `request_key` is the same order.
 
-    `checkout_url` is None while the gateway's answer is unknown (the order stays `pending` and is
-    repaired) and when it refused (`remote_failed`). `finish` runs in the last transaction.
-    Raises `UnknownProductError`, `UnknownPriceError`, `KeyReusedError`, `GatewayUnavailableError`.
+    `gateway` is the customer's choice; without one the rules choose, and a gateway that refuses is
+    followed by the next. `checkout_url` is None while the gateway's answer is unknown (the order
+    stays `pending` and is repaired) and when all refused (`remote_failed`). `finish` runs in the
+    last transaction. Raises `UnknownProductError`, `UnknownPriceError`, `KeyReusedError`,
+    `GatewayUnavailableError`, `GatewayNotOfferedError`.
     """
     product = catalogue.find(sku)
     money = product.price(currency, quantity)
-    gateway = resources.gateways.choose(money)
+    chosen = resources.gateways.choose(money, kind=product.kind, wanted=gateway)
     async with resources.database.transaction() as session:
         order = await _insert_order(session, customer_id, request_key, product, money, quantity)
         payment = await last_payment(session, order)
         if payment is None:
-            payment = intend(session, order, gateway, resources.settings.public_url)
-            await session.flush()
-            await jobs.enqueue(
-                session,
-                jobs.REPAIR_PAYMENT,
-                {"payment_id": str(payment.id)},
-                at=payment.next_check_at,
-            )
-    answer = await ask(gateway, payment) if payment.status in UNFINISHED else None
-    async with resources.database.transaction() as session:
-        order, payment = await locked(session, payment.id)
-        if answer is not None:
-            await record(session, order, payment, answer)
-        view = view_of(order, payment)
-        if finish is not None:
-            await finish(session, view)
-    return view
+            payment = await _intend(session, resources, order, chosen)
+    return await _settle(resources, payment, failover=gateway is None, finish=finish)
+
+
+async def _settle(
+    resources: Resources, payment: Payment, *, failover: bool, finish: Finish | None
+) -> OrderView:
+    """Ask for a payment's page and record the answer; with `failover` ask the next who is able.
+
+    Only after a refusal: then nothing happened. While an answer is unknown, a second page could be
+    paid beside the first.
+    """
+    refused: set[str] = set()
+    while True:
+        answer = None
+        if payment.status in UNFINISHED:
+            answer = await ask(resources.gateways.need(payment.gateway), payment)
+        async with resources.database.transaction() as session:
+            order, payment = await locked(session, payment.id)
+            if answer is not None:
+                await record(session, order, payment, answer)
+            if failover and isinstance(answer, GatewayRefusedError):
+                refused.add(payment.gateway)
+                following = await _following(session, resources, order, payment, refused)
+                if following is not None:
+                    payment = following
+                    continue
+            view = view_of(order, payment)
+            if finish is not None:
+                await finish(session, view)
+        return view
+
+
+async def _following(
+    session: AsyncSession,
+    resources: Resources,
+    order: Order,
+    payment: Payment,
+    refused: Collection[str],
+) -> Payment | None:
+    """Return the payment that follows a refused one: somebody else's, or one intended now."""
+    last = await last_payment(session, order)
+    if last is not None and last.id != payment.id:
+        return last  # the same request, running twice: the other one was faster
+    if payment.status != "remote_failed" or order.status != "remote_failed":
+        return None
+    for gateway in resources.gateways.able(order.money, kind=order.kind):
+        if gateway.name not in refused and gateway.breaker.admits:
+            await advance(session, order, "pending", cause=f"asked of {gateway.name}")
+            return await _intend(session, resources, order, gateway)
+    return None
+
+
+async def _intend(
+    session: AsyncSession,
+    resources: Resources,
+    order: Order,
+    gateway: Gateway,
+    *,
+    save_method: bool = False,
+) -> Payment:
+    """Write down what is about to be asked, and that somebody looks at what became of it."""
+    payment = intend(
+        session, order, gateway, resources.settings.public_url, save_method=save_method
+    )
+    await session.flush()
+    await jobs.enqueue(
+        session, jobs.REPAIR_PAYMENT, {"payment_id": str(payment.id)}, at=payment.next_check_at
+    )
+    return payment
 
 
 class NotRetryableError(ConflictError):
@@ -118,16 +175,8 @@ async def retry(
     `NotRetryableError`, `GatewayUnavailableError`.
     """
     async with resources.database.transaction() as session:
-        payment_id = await _retried(resources, session, order_id, customer_id, save_method)
-        payment = await session.get_one(Payment, payment_id)
-    answer = await ask(resources.gateways.need(payment.gateway), payment)
-    async with resources.database.transaction() as session:
-        order, payment = await locked(session, payment_id)
-        await record(session, order, payment, answer)
-        view = view_of(order, payment)
-        if finish is not None:
-            await finish(session, view)
-    return view
+        payment = await _retried(resources, session, order_id, customer_id, save_method)
+    return await _settle(resources, payment, failover=False, finish=finish)
 
 
 async def _retried(
@@ -136,8 +185,8 @@ async def _retried(
     order_id: UUID,
     customer_id: UUID | None,
     save_method: bool,
-) -> UUID:
-    """Write down the next payment of a locked order, and return its id."""
+) -> Payment:
+    """Write down the next payment of a locked order."""
     order = await session.scalar(
         select(Order).where(Order.id == order_id).with_for_update(key_share=True)
     )
@@ -149,15 +198,10 @@ async def _retried(
     if await is_void(session, order.id):
         raise NotRetryableError("What it was for is no longer asked for.")
     tried = frozenset({last.gateway}) if last and last.status == "remote_failed" else frozenset()
-    gateway = resources.gateways.choose(order.money, avoid=tried)
-    payment = intend(
-        session, order, gateway, resources.settings.public_url, save_method=save_method
+    gateway = resources.gateways.choose(
+        order.money, kind=order.kind, avoid=tried, saving=save_method
     )
-    await session.flush()
-    await jobs.enqueue(
-        session, jobs.REPAIR_PAYMENT, {"payment_id": str(payment.id)}, at=payment.next_check_at
-    )
-    return payment.id
+    return await _intend(session, resources, order, gateway, save_method=save_method)
 
 
 async def get(session: AsyncSession, *, customer_id: UUID, order_id: UUID) -> OrderView:
@@ -283,9 +327,13 @@ def intend(
     return payment
 
 
+def is_open(payment: Payment) -> bool:
+    """Whether the payment's page can be paid."""
+    return payment.status in PAYABLE and payment.expires_at > datetime.now(UTC)
+
+
 def view_of(order: Order, payment: Payment) -> OrderView:
     """Return an order with its last payment as its customer sees it."""
-    payable = payment.status in PAYABLE and payment.expires_at > datetime.now(UTC)
     return OrderView(
         id=order.id,
         sku=order.sku,
@@ -294,7 +342,7 @@ def view_of(order: Order, payment: Payment) -> OrderView:
         money=order.money,
         refunded=Money(payment.refunded, payment.currency),
         status=order.status,
-        checkout_url=payment.checkout_url if payable else None,
+        checkout_url=payment.checkout_url if is_open(payment) else None,
         created_at=order.created_at,
         paid_at=order.paid_at,
     )

@@ -9,6 +9,7 @@ def install(app: FastAPI) -> None:
     """Plug the pages into the application. Needs `payments.people` plugged in before."""
     from payments.pages import assets, problems
     from payments.pages.account import AccountPages
+    from payments.pages.checkout import CheckoutPages
     from payments.pages.front import FrontPages
     from payments.pages.payments import PaymentPages
     from payments.pages.render import Renderer
@@ -20,5 +21,6 @@ def install(app: FastAPI) -> None:
     app.include_router(assets.router(files))
     app.include_router(FrontPages(renderer, authenticator).routes)
     app.include_router(AccountPages(renderer, app.state.people, authenticator).routes)
+    app.include_router(CheckoutPages(renderer, app.state.resources).routes)
     app.include_router(PaymentPages(renderer, app.state.resources).routes)
     app.state.problem_page = problems.pages(renderer)

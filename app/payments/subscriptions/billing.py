@@ -85,7 +85,7 @@ async def intend_charge(
 
 async def intend_page(session: AsyncSession, resources: Resources, order: Order) -> UUID:
     """Write down a payment page for an order, on which the customer lets us keep their method."""
-    gateway = resources.gateways.choose(order.money)
+    gateway = resources.gateways.choose(order.money, kind=order.kind, saving=True)
     return await _intend(session, resources, order, gateway.name, None)
 
 
