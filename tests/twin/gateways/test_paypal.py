@@ -512,14 +512,14 @@ def test_disputes_and_their_end_are_told(tmp_path: Path) -> None:
             with pytest.raises(ValueError, match="there is no"):
                 act("open-dispute", {"capture": "NONE"})
             made = [act("open-dispute", {"capture": each.id}) for each in captures]
-            status, found = await rest("GET", f"/v1/customer/disputes/{made[0]['id']}")
+            _, found = await rest("GET", f"/v1/customer/disputes/{made[0]['id']}")
             assert found["disputed_transactions"][0]["seller_transaction_id"] == captures[0].id
             act("resolve-dispute", {"dispute": made[0]["id"], "favour": "seller"})
             with pytest.raises(ValueError, match="already"):
                 act("resolve-dispute", {"dispute": made[0]["id"], "favour": "buyer"})
             accept = f"/v1/customer/disputes/{made[1]['id']}/accept-claim"
             assert (await rest("POST", accept, {"note": "sorry"}))[0] == 200
-            status, found = await rest("GET", f"/v1/customer/disputes/{made[1]['id']}")
+            _, found = await rest("GET", f"/v1/customer/disputes/{made[1]['id']}")
             outcome = found["dispute_outcome"]
             assert outcome["outcome_code"] == "RESOLVED_BUYER_FAVOUR"
             assert outcome["amount_refunded"]["value"] == "10.00"

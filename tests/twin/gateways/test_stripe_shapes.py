@@ -14,7 +14,7 @@ import stripe
 
 from tests.twin.edge.harness import run
 from tests.twin.gateways.world import gateway
-from twin.gateways.stripe import operations, sessions
+from twin.gateways.stripe import customers, disputes, operations, sessions
 from twin.gateways.stripe.forms import Shape
 from twin.gateways.stripe.state import API_VERSION
 
@@ -44,8 +44,17 @@ def test_objects_have_every_field_that_the_client_declares_as_present(tmp_path: 
             entry = await world.call(
                 lambda c: c.v1.balance_transactions.retrieve(charge.balance_transaction)
             )
+            dispute = world.gateway.act("open-dispute", {"charge": charge.id})
+            disputed = await world.call(lambda c: c.v1.disputes.retrieve(dispute["id"]))
+            await world.pay(await world.session(quantity=4))
+            payout = world.gateway.act("pay-out", {"currency": "usd"})
+            paid_out = await world.call(lambda c: c.v1.payouts.retrieve(payout["id"]))
+            method = await world.call(
+                lambda c: c.v1.payment_methods.retrieve(charge.payment_method)
+            )
             line = paid.line_items.data[0] if paid.line_items else None
             objects: list[Any] = [paid, intent, charge, refund, customer, balance, entry]
+            objects += [disputed, disputed.evidence_details, paid_out, method, method.card]
             objects += [events.data[0], line, line.price if line else None]
             return {type(each): each.to_dict() for each in objects}
 
@@ -85,4 +94,7 @@ def test_no_parameter_is_accepted_that_the_official_client_does_not_know() -> No
 
     _known(sessions.CREATE, checkout.SessionCreateParams, "checkout.sessions.create")
     _known(operations._INTENT, params.PaymentIntentCreateParams, "payment_intents.create")
-    _known(operations._CUSTOMER, params.CustomerCreateParams, "customers.create")
+    _known(customers.CUSTOMER, params.CustomerCreateParams, "customers.create")
+    _known(customers._CHANGES, params.CustomerUpdateParams, "customers.update")
+    _known(operations._CONFIRM, params.PaymentIntentConfirmParams, "payment_intents.confirm")
+    _known(disputes._UPDATE, params.DisputeUpdateParams, "disputes.update")

@@ -20,8 +20,9 @@ from aiohttp import web
 
 from twin.gateways.common.faults import FaultBox, misbehave
 from twin.gateways.stripe import forms
+from twin.gateways.stripe.calls import Call, Operation
 from twin.gateways.stripe.errors import StripeError, invalid
-from twin.gateways.stripe.operations import OPERATIONS, Call, Operation
+from twin.gateways.stripe.operations import OPERATIONS
 from twin.gateways.stripe.state import API_VERSION, Object, State, new_id
 
 KEY_LIFE = 24 * 3600
@@ -163,7 +164,14 @@ class Api:
         raw = forms.decode(text)
         expand = forms.array(forms.string())(raw.pop("expand", ""), "expand")
         params = operation.shape.parse(raw)
-        call = Call(self._state, params, ids, self._checkout(), request_id)
+        call = Call(
+            self._state,
+            params,
+            ids,
+            self._checkout(),
+            request_id,
+            lambda: self._faults.take("refund_fails_next"),
+        )
         key = place[0] if place else None
         self._state.request = {"id": request_id, "idempotency_key": key}
         try:

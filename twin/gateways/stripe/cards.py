@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,17 @@ class Card:
     exp_month: int = 12
     exp_year: int = 2034
     decline: Decline | None = None
+    later: Decline | None = None
+    """Why it is refused when it was saved and is charged without its holder."""
     authenticate: bool = False
+    refunds: str = "succeeded"
+    """How a refund to it goes: `succeeded`, `pending` and then so, or so and then `failed`."""
+    dispute: str | None = None
+    """Why its charges are disputed soon after."""
+
+    def blocked(self) -> Card:
+        """Return the card after its bank blocked it."""
+        return replace(self, decline=_GENERIC, later=_GENERIC)
 
 
 _GENERIC = Decline(
@@ -51,6 +61,12 @@ _CVC = Decline(
     message="Your card's security code is incorrect.",
     seller_message="The bank returned the decline code `incorrect_cvc`.",
 )
+_ABSENT = Decline(
+    code="authentication_required",
+    decline_code="authentication_required",
+    message="Your card was declined. This transaction requires authentication.",
+    seller_message="The bank returned the decline code `authentication_required`.",
+)
 AUTHENTICATION_FAILED = Decline(
     code="payment_intent_authentication_failure",
     decline_code=None,
@@ -73,6 +89,32 @@ TEST_CARDS = {
         "Asks for 3D Secure",
         Card(brand="visa", last4="3155", authenticate=True),
     ),
+    "4000002760003184": (
+        "Asks for 3D Secure each time; declined when charged without its holder",
+        Card(brand="visa", last4="3184", authenticate=True, later=_ABSENT),
+    ),
+    # At Stripe a saved card's first charge fails as well; here there is no other way to save one
+    # than to pay with it.
+    "4000000000000341": (
+        "Pays and can be saved; declined when charged later",
+        Card(brand="visa", last4="0341", later=_GENERIC),
+    ),
+    "4000000000000259": (
+        "Succeeds, and is disputed as fraudulent",
+        Card(brand="visa", last4="0259", dispute="fraudulent"),
+    ),
+    "4000000000002685": (
+        "Succeeds, and is disputed as not received",
+        Card(brand="visa", last4="2685", dispute="product_not_received"),
+    ),
+    "4000000000007726": (
+        "Succeeds; its refunds are pending for a while",
+        Card(brand="visa", last4="7726", refunds="pending"),
+    ),
+    "4000000000005126": (
+        "Succeeds; its refunds fail later",
+        Card(brand="visa", last4="5126", refunds="failed"),
+    ),
 }
 """By number: what it does, for people, and what is kept of it."""
 
@@ -81,9 +123,17 @@ TOKENS = {
     "pm_card_mastercard": TEST_CARDS["5555555555554444"][1],
     "pm_card_visa_chargeDeclined": TEST_CARDS["4000000000000002"][1],
     "pm_card_visa_chargeDeclinedInsufficientFunds": TEST_CARDS["4000000000009995"][1],
-    "pm_card_authenticationRequired": TEST_CARDS["4000002500003155"][1],
+    "pm_card_authenticationRequired": TEST_CARDS["4000002760003184"][1],
+    "pm_card_chargeCustomerFail": TEST_CARDS["4000000000000341"][1],
+    "pm_card_createDispute": TEST_CARDS["4000000000000259"][1],
+    "pm_card_createDisputeProductNotReceived": TEST_CARDS["4000000000002685"][1],
+    "pm_card_pendingRefund": TEST_CARDS["4000000000007726"][1],
+    "pm_card_refundFail": TEST_CARDS["4000000000005126"][1],
 }
 """Test payment methods that the API takes by name."""
+
+SAVED_CARDS = {card.last4: card for _, card in TEST_CARDS.values()}
+"""What a kept card does, by its last four digits."""
 
 
 def luhn(number: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from twin.gateways.common.faults import FaultBox
 from twin.gateways.common.pages import Pages, fields, redirect
 from twin.gateways.common.webhooks import Webhooks
 from twin.gateways.stripe import sessions
-from twin.gateways.stripe.cards import TEST_CARDS, Card, luhn
+from twin.gateways.stripe.cards import SAVED_CARDS, TEST_CARDS, Card, luhn
 from twin.gateways.stripe.money import display
 from twin.gateways.stripe.state import Object, State
 
@@ -92,7 +92,7 @@ class Checkout:
             return self._closed(session) if session is None else redirect(f"/c/pay/{id}")
         passed = (await fields(request)).get("outcome") == "pass"
         kept = (self._state.line_items.get(id) or {})["card"]
-        card = next(card for _, card in TEST_CARDS.values() if card.last4 == kept["last4"])
+        card = SAVED_CARDS[kept["last4"]]
         with self._state.transaction():
             intent = sessions.pay(self._state, session, card, kept["payer"], authenticated=passed)
         payer = kept["payer"]
@@ -179,14 +179,7 @@ def _check(typed: Mapping[str, str], session: Object) -> _Form:
         form.errors["cvc"] = "Enter the three digits on the back of the card."
     if not form.errors and month is not None and year is not None:
         known = TEST_CARDS[number][1]
-        form.card = Card(
-            brand=known.brand,
-            last4=known.last4,
-            exp_month=month,
-            exp_year=year,
-            decline=known.decline,
-            authenticate=known.authenticate,
-        )
+        form.card = replace(known, exp_month=month, exp_year=year)
     return form
 
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import replace
 from typing import Any
 
-from twin.gateways.stripe.cards import AUTHENTICATION_FAILED, TOKENS, Card, Decline
+from twin.gateways.stripe import customers
+from twin.gateways.stripe.cards import AUTHENTICATION_FAILED, Card, Decline
 from twin.gateways.stripe.errors import StripeError, invalid
+from twin.gateways.stripe.plans import plan
 from twin.gateways.stripe.state import Object, State, new_id
 
 _OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
@@ -69,18 +72,6 @@ def create(
     return intent
 
 
-def card_for(token: str) -> Card:
-    """Return the test card of a named payment method; raises StripeError for another name."""
-    if token not in TOKENS:
-        raise StripeError(
-            404,
-            f"No such PaymentMethod: '{token}'",
-            code="resource_missing",
-            param="payment_method",
-        )
-    return TOKENS[token]
-
-
 def confirm(
     state: State,
     intent: Object,
@@ -88,16 +79,25 @@ def confirm(
     *,
     billing: Object | None = None,
     authenticated: bool | None = None,
+    method: Object | None = None,
+    off_session: bool = False,
 ) -> Object:
     """Try to charge a card; returns the intent as it then is, and changes `intent` likewise.
+
+    `method` is the payment method that the card is kept as; without one it is kept as a new one.
+    `off_session` charges it without its holder, who can authenticate nothing then.
 
     A card that asks for authentication leaves the intent in `requires_action` until `authenticated`
     says how that went. A declined card leaves it waiting for another one, with the reason in
     `last_payment_error`: raising is left to the caller (the API does, the hosted page does not).
     """
     check_open(intent, "confirm")
-    intent["payment_method"] = new_id("pm_1")
-    if card.authenticate and authenticated is None:
+    if method is None:
+        method = customers.method(state, card, billing or {})
+    intent["payment_method"] = method["id"]
+    if off_session:
+        card = replace(card, decline=card.decline or card.later)
+    elif card.authenticate and authenticated is None:
         intent["status"] = "requires_action"
         intent["next_action"] = {"type": "use_stripe_sdk", "use_stripe_sdk": {}}
         state.put("payment_intent", intent)
@@ -105,19 +105,23 @@ def confirm(
         return intent
     intent["next_action"] = None
     if authenticated is False:
-        return _failed(state, intent, None, AUTHENTICATION_FAILED)
+        return _failed(state, intent, None, AUTHENTICATION_FAILED, method)
     charge = _charge(intent, card, billing or {})
     intent["latest_charge"] = charge["id"]
     if card.decline is not None:
         state.put("charge", charge)
         state.emit("charge.failed", charge)
-        return _failed(state, intent, charge, card.decline)
+        return _failed(state, intent, charge, card.decline, method)
     _settle(state, charge)
     state.put("charge", charge)
     intent["status"] = "succeeded"
     intent["amount_received"] = intent["amount"]
     intent["last_payment_error"] = None
     state.put("payment_intent", intent)
+    if intent["setup_future_usage"] and intent["customer"] and method["customer"] is None:
+        customers.attach(state, method, intent["customer"])
+    if card.dispute is not None:
+        plan(state, "dispute-open", charge["id"], reason=card.dispute)
     state.emit("charge.succeeded", charge)
     state.emit("payment_intent.succeeded", intent)
     return intent
@@ -144,7 +148,9 @@ def check_open(intent: Object, verb: str) -> None:
 def card_error(intent: Object, request_id: str) -> StripeError:
     """Return the 402 that the API answers when confirming was declined."""
     error = intent["last_payment_error"]
-    more = {key: error[key] for key in ("charge", "decline_code") if error.get(key)}
+    more = {
+        key: error[key] for key in ("charge", "decline_code", "payment_method") if error.get(key)
+    }
     return StripeError(
         402,
         error["message"],
@@ -157,13 +163,16 @@ def card_error(intent: Object, request_id: str) -> StripeError:
     )
 
 
-def _failed(state: State, intent: Object, charge: Object | None, decline: Decline) -> Object:
+def _failed(
+    state: State, intent: Object, charge: Object | None, decline: Decline, method: Object
+) -> Object:
     error: Object = {"code": decline.code, "message": decline.message, "type": "card_error"}
     error["doc_url"] = "https://stripe.com/docs/error-codes/" + decline.code.replace("_", "-")
     if decline.decline_code is not None:
         error["decline_code"] = decline.decline_code
     if charge is not None:
         error["charge"] = charge["id"]
+    error["payment_method"] = method
     intent["last_payment_error"] = error
     intent["status"] = "requires_payment_method"
     intent["payment_method"] = None
@@ -284,7 +293,14 @@ def _settle(state: State, charge: Object) -> None:
     charge["balance_transaction"] = entry["id"]
 
 
-def book(state: State, source: Object, amount: int, type: str, fee: int = 0) -> Object:
+def book(
+    state: State,
+    source: Object,
+    amount: int,
+    type: str,
+    fee: int = 0,
+    category: str | None = None,
+) -> Object:
     """Write a balance transaction; amounts leave when negative."""
     now = int(time.time())
     details = [
@@ -309,7 +325,7 @@ def book(state: State, source: Object, amount: int, type: str, fee: int = 0) -> 
         "fee": fee,
         "fee_details": details if fee else [],
         "net": amount - fee,
-        "reporting_category": type,
+        "reporting_category": category or type,
         "source": source["id"],
         "status": "pending",
         "type": type,

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import re
-import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from twin.gateways.stripe import intents, refunds, sessions
-from twin.gateways.stripe.errors import invalid, missing
+from twin.gateways.stripe import customers, disputes, intents, payouts, refunds, sessions
+from twin.gateways.stripe.calls import (
+    NOTHING,
+    Call,
+    Operation,
+    endpoint,
+    list_shape,
+    listed,
+    page,
+    reading,
+    retrieve,
+)
+from twin.gateways.stripe.cards import Card
+from twin.gateways.stripe.errors import invalid
 from twin.gateways.stripe.forms import (
-    Shape,
     array,
     boolean,
     choice,
@@ -24,88 +32,7 @@ from twin.gateways.stripe.forms import (
     url,
 )
 from twin.gateways.stripe.money import LARGEST, check_amount, check_currency
-from twin.gateways.stripe.state import Object, State, new_id
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of an operation: its parameters and the ids in its path."""
-
-    state: State
-    params: dict[str, Any]
-    ids: dict[str, str]
-    checkout: str
-    request_id: str
-
-
-@dataclass(frozen=True)
-class Operation:
-    """An endpoint."""
-
-    method: str
-    pattern: re.Pattern[str]
-    shape: Shape
-    run: Callable[[Call], Object]
-
-
-_NOTHING = shape()
-_BETWEEN = shape(gt=integer(), gte=integer(), lt=integer(), lte=integer())
-
-
-def _created(value: Any, param: str) -> dict[str, int]:
-    """A moment, or bounds."""
-    if isinstance(value, str):
-        return {"gte": integer()(value, param), "lte": integer()(value, param)}
-    return _BETWEEN(value, param)
-
-
-def _list_shape(**filters: Any) -> Shape:
-    return shape(
-        limit=integer(1, 100),
-        starting_after=string(),
-        ending_before=string(),
-        created=_created,
-        **filters,
-    )
-
-
-def _list(call: Call, kind: str, path: str, fields: tuple[str, ...] = ()) -> Object:
-    """Return a page of objects, the newest first."""
-    params = call.params
-    bounds = params.get("created", {})
-
-    def wanted(value: Object) -> bool:
-        made = value["created"]
-        return (
-            all(value.get(name) == params[name] for name in fields if name in params)
-            and made > bounds.get("gt", -1)
-            and made >= bounds.get("gte", 0)
-            and made < bounds.get("lt", made + 1)
-            and made <= bounds.get("lte", made)
-        )
-
-    found = [value for value in call.state.tables[kind].newest_first() if wanted(value)]
-    return _page(call, kind, found, path)
-
-
-def _page(call: Call, kind: str, found: list[Object], path: str) -> Object:
-    params, limit = call.params, call.params.get("limit", 10)
-    if "starting_after" in params and "ending_before" in params:
-        raise invalid(
-            "You may only specify one of these parameters: starting_after, ending_before."
-        )
-    ids = [value["id"] for value in found]
-    for name in ("starting_after", "ending_before"):
-        if name in params and params[name] not in ids:
-            raise missing(kind, params[name], name)
-    if "ending_before" in params:
-        before = found[: ids.index(params["ending_before"])]
-        data, more = before[-limit:], len(before) > limit
-    else:
-        start = ids.index(params["starting_after"]) + 1 if "starting_after" in params else 0
-        data, more = found[start : start + limit], len(found) > start + limit
-    # Copies: what is expanded in a page must not end up in the tables.
-    return {"object": "list", "data": [dict(v) for v in data], "has_more": more, "url": path}
+from twin.gateways.stripe.state import Object
 
 
 # --- checkout sessions --------------------------------------------------------------------------
@@ -121,10 +48,15 @@ def _expire_session(call: Call) -> Object:
 def _session_lines(call: Call) -> Object:
     session = call.state.get("session", call.ids["id"], "session")
     path = f"/v1/checkout/sessions/{session['id']}/line_items"
-    return _page(call, "item", sessions.line_items(call.state, session["id"]), path)
+    return page(call, "item", sessions.line_items(call.state, session["id"]), path)
 
 
 # --- payment intents ----------------------------------------------------------------------------
+def _off_session(value: Any, param: str) -> bool:
+    """Whether, and why, the customer is not there."""
+    return value in ("one_off", "recurring") or boolean(value, param)
+
+
 _INTENT = shape(
     "amount",
     "currency",
@@ -138,51 +70,69 @@ _INTENT = shape(
     allowed_payment_method_types=array(choice("card")),
     payment_method=string(),
     confirm=boolean,
+    off_session=_off_session,
+    setup_future_usage=choice("off_session", "on_session"),
     return_url=url,
     transfer_group=string(),
 )
+_CONFIRM = shape(payment_method=string(), return_url=url, off_session=_off_session)
 
 
 def _create_intent(call: Call) -> Object:
     params = dict(call.params)
     check_amount(params["amount"], params["currency"], "amount")
-    if "customer" in params:
-        call.state.get("customer", params["customer"], "customer")
-    card = intents.card_for(params["payment_method"]) if "payment_method" in params else None
+    customer = params.get("customer")
+    if customer is not None:
+        call.state.get("customer", customer, "customer")
+    confirm, absent = params.pop("confirm", False), params.pop("off_session", None)
+    if absent is not None and not confirm:
+        raise invalid(
+            "The parameter `off_session` cannot be passed when creating a PaymentIntent unless "
+            "`confirm` is set to true.",
+            "off_session",
+        )
+    if absent and "setup_future_usage" in params:
+        raise invalid("The parameters `off_session` and `setup_future_usage` exclude each other.")
     token = params.pop("payment_method", None)
-    confirm = params.pop("confirm", False)
-    if confirm and card is None:
+    if confirm and token is None:
         raise invalid(
             "You cannot confirm this PaymentIntent because it's missing a payment method. You can "
             "either update the PaymentIntent with a payment method and then confirm it again, or "
             "confirm it again directly with a payment method or ConfirmationToken.",
             code="payment_intent_unexpected_state",
         )
+    chosen = customers.choose(call.state, token, customer) if token is not None else None
     for name in ("return_url", "allowed_payment_method_types"):
         params.pop(name, None)
     kept = params.pop("metadata", {})
     intent = intents.create(call.state, metadata=kept, **params)
-    if token is not None:
-        intent["payment_method"] = token
+    if chosen is not None:
+        intent["payment_method"] = chosen[0]["id"]
         intent["status"] = "requires_confirmation"
         call.state.put("payment_intent", intent)
-    return _confirmed(call, intent, card) if confirm and card else intent
+    return _confirmed(call, intent, chosen, bool(absent)) if confirm and chosen else intent
 
 
 def _confirm_intent(call: Call) -> Object:
     intent = call.state.get("payment_intent", call.ids["id"], "intent")
     intents.check_open(intent, "confirm")
-    token = call.params.get("payment_method", intent["payment_method"])
-    if token is None:
+    token = call.params.get("payment_method")
+    if token is None and intent["payment_method"] is None:
         raise invalid(
             "You cannot confirm this PaymentIntent because it's missing a payment method.",
             code="payment_intent_unexpected_state",
         )
-    return _confirmed(call, intent, intents.card_for(token))
+    if token is not None:
+        chosen = customers.choose(call.state, token, intent["customer"])
+    else:
+        method = call.state.get("payment_method", intent["payment_method"])
+        chosen = method, customers.card_of(call.state, method)
+    return _confirmed(call, intent, chosen, call.params.get("off_session", False))
 
 
-def _confirmed(call: Call, intent: Object, card: Any) -> Object:
-    intents.confirm(call.state, intent, card)
+def _confirmed(call: Call, intent: Object, chosen: tuple[Object, Card], absent: bool) -> Object:
+    method, card = chosen
+    intents.confirm(call.state, intent, card, method=method, off_session=absent)
     if intent["status"] == "requires_payment_method":
         raise intents.card_error(intent, call.request_id)
     return intent
@@ -201,47 +151,6 @@ def _cancel_intent(call: Call) -> Object:
 
 
 # --- the rest -----------------------------------------------------------------------------------
-_CUSTOMER = shape(
-    email=email, name=string(256), phone=string(20), description=string(), metadata=metadata
-)
-
-
-def _create_customer(call: Call) -> Object:
-    params = call.params
-    customer: Object = {
-        "id": new_id("cus_", 14),
-        "object": "customer",
-        "address": None,
-        "balance": 0,
-        "created": int(time.time()),
-        "currency": None,
-        "default_source": None,
-        "delinquent": False,
-        "description": params.get("description"),
-        "discount": None,
-        "email": params.get("email"),
-        "invoice_prefix": new_id("", 8).upper(),
-        "invoice_settings": {
-            "custom_fields": None,
-            "default_payment_method": None,
-            "footer": None,
-            "rendering_options": None,
-        },
-        "livemode": False,
-        "metadata": params.get("metadata", {}),
-        "name": params.get("name"),
-        "next_invoice_sequence": 1,
-        "phone": params.get("phone"),
-        "preferred_locales": [],
-        "shipping": None,
-        "tax_exempt": "none",
-        "test_clock": None,
-    }
-    call.state.put("customer", customer)
-    call.state.emit("customer.created", customer)
-    return customer
-
-
 def _balance(call: Call) -> Object:
     pending: Counter[str] = Counter()
     for entry in call.state.tables["balance_transaction"].newest_first():
@@ -264,9 +173,9 @@ def _events(call: Call) -> Object:
         raise invalid("You may only specify one of these parameters: type, types.")
     wanted = call.params.get("types") or [call.params.get("type", "*")]
     patterns = [re.compile(re.escape(text).replace(r"\*", ".*")) for text in wanted]
-    found = _list(Call(call.state, _everything(call), {}, "", ""), "event", "/v1/events")
+    found = listed(Call(call.state, _everything(call), {}, "", ""), "event", "/v1/events")
     data = [e for e in found["data"] if any(p.fullmatch(e["type"]) for p in patterns)]
-    return _page(call, "event", data, "/v1/events")
+    return page(call, "event", data, "/v1/events")
 
 
 def _everything(call: Call) -> dict[str, Any]:
@@ -275,55 +184,32 @@ def _everything(call: Call) -> dict[str, Any]:
     return {**bounds, "limit": 10**9}
 
 
-def _retrieve(kind: str, param: str) -> Callable[[Call], Object]:
-    return lambda call: call.state.get(kind, call.ids["id"], param)
-
-
-def _listing(kind: str, path: str, *fields: str) -> Callable[[Call], Object]:
-    return lambda call: _list(call, kind, path, fields)
-
-
-def _operation(
-    method: str, path: str, parameters: Shape, run: Callable[[Call], Object]
-) -> Operation:
-    pattern = re.compile(re.escape(path).replace(r"\{id\}", r"(?P<id>[^/]+)"))
-    return Operation(method, pattern, parameters, run)
-
-
-def _crud(path: str, kind: str, param: str, filters: dict[str, Any]) -> list[Operation]:
-    """Return the two reading endpoints that every kind has."""
-    return [
-        _operation("GET", path, _list_shape(**filters), _listing(kind, path, *filters)),
-        _operation("GET", path + "/{id}", _NOTHING, _retrieve(kind, param)),
-    ]
-
-
 _SESSIONS = "/v1/checkout/sessions"
 _INTENTS = "/v1/payment_intents"
 _REASONS = choice("abandoned", "duplicate", "fraudulent", "requested_by_customer")
 OPERATIONS: list[Operation] = [
-    _operation("POST", _SESSIONS, sessions.CREATE, _create_session),
-    _operation("POST", _SESSIONS + "/{id}/expire", _NOTHING, _expire_session),
-    _operation("GET", _SESSIONS + "/{id}/line_items", _list_shape(), _session_lines),
-    *_crud(
+    endpoint("POST", _SESSIONS, sessions.CREATE, _create_session),
+    endpoint("POST", _SESSIONS + "/{id}/expire", NOTHING, _expire_session),
+    endpoint("GET", _SESSIONS + "/{id}/line_items", list_shape(), _session_lines),
+    *reading(
         _SESSIONS,
         "session",
         "session",
         {"payment_intent": string(), "customer": string(), "status": string()},
     ),
-    _operation("POST", _INTENTS, _INTENT, _create_intent),
-    _operation(
+    endpoint("POST", _INTENTS, _INTENT, _create_intent),
+    endpoint(
         "POST",
         _INTENTS + "/{id}/confirm",
-        shape(payment_method=string(), return_url=url),
+        _CONFIRM,
         _confirm_intent,
     ),
-    _operation(
+    endpoint(
         "POST", _INTENTS + "/{id}/cancel", shape(cancellation_reason=_REASONS), _cancel_intent
     ),
-    *_crud(_INTENTS, "payment_intent", "intent", {"customer": string()}),
-    *_crud("/v1/charges", "charge", "id", {"payment_intent": string(), "customer": string()}),
-    _operation(
+    *reading(_INTENTS, "payment_intent", "intent", {"customer": string()}),
+    *reading("/v1/charges", "charge", "id", {"payment_intent": string(), "customer": string()}),
+    endpoint(
         "POST",
         "/v1/refunds",
         shape(
@@ -333,15 +219,27 @@ OPERATIONS: list[Operation] = [
             metadata=metadata,
             reason=choice("duplicate", "fraudulent", "requested_by_customer"),
         ),
-        lambda call: refunds.create(call.state, call.params),
+        lambda call: refunds.create(call.state, call.params, fails=call.refund_fails),
     ),
-    *_crud("/v1/refunds", "refund", "id", {"charge": string(), "payment_intent": string()}),
-    _operation("POST", "/v1/customers", _CUSTOMER, _create_customer),
-    *_crud("/v1/customers", "customer", "id", {"email": string()}),
-    _operation(
-        "GET", "/v1/events", _list_shape(type=string(), types=array(string(), most=20)), _events
+    *reading("/v1/refunds", "refund", "id", {"charge": string(), "payment_intent": string()}),
+    *customers.OPERATIONS,
+    *disputes.OPERATIONS,
+    *payouts.OPERATIONS,
+    endpoint(
+        "GET", "/v1/events", list_shape(type=string(), types=array(string(), most=20)), _events
     ),
-    _operation("GET", "/v1/events/{id}", _NOTHING, _retrieve("event", "id")),
-    _operation("GET", "/v1/balance", _NOTHING, _balance),
-    *_crud("/v1/balance_transactions", "balance_transaction", "id", {"source": string()}),
+    endpoint("GET", "/v1/events/{id}", NOTHING, retrieve("event", "id")),
+    endpoint("GET", "/v1/balance", NOTHING, _balance),
+    endpoint(
+        "GET",
+        "/v1/balance_transactions",
+        list_shape(source=string(), payout=string(), type=string()),
+        payouts.balance_transactions,
+    ),
+    endpoint(
+        "GET",
+        "/v1/balance_transactions/{id}",
+        NOTHING,
+        retrieve("balance_transaction", "id"),
+    ),
 ]

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
+from twin.gateways.stripe.cards import SAVED_CARDS
 from twin.gateways.stripe.errors import StripeError, invalid
 from twin.gateways.stripe.intents import book
 from twin.gateways.stripe.money import check_amount, display
+from twin.gateways.stripe.plans import plan
 from twin.gateways.stripe.state import Object, State, new_id
 
 
-def create(state: State, params: dict[str, Any]) -> Object:
-    """Refund a charge, named by itself or by its intent; without an amount, what is left."""
+def create(state: State, params: dict[str, Any], *, fails: Callable[[], bool]) -> Object:
+    """Refund a charge, named by itself or by its intent; without an amount, what is left.
+
+    Some test cards' refunds are pending at first, or fail later; `fails` says whether any does.
+    """
     charge = _charge(state, params)
+    if charge["disputed"]:
+        raise StripeError(
+            400,
+            f"Charge {charge['id']} has been charged back; cannot issue a refund.",
+            code="charge_disputed",
+            kept=True,
+        )
     left = charge["amount_captured"] - charge["amount_refunded"]
     if not left:
         raise StripeError(
@@ -49,6 +62,8 @@ def create(state: State, params: dict[str, Any]) -> Object:
             },
             "type": "card",
         },
+        "failure_balance_transaction": None,
+        "failure_reason": None,
         "metadata": params.get("metadata", {}),
         "payment_intent": charge["payment_intent"],
         "reason": params.get("reason"),
@@ -57,6 +72,15 @@ def create(state: State, params: dict[str, Any]) -> Object:
         "status": "succeeded",
         "transfer_reversal": None,
     }
+    last4 = charge["payment_method_details"]["card"]["last4"]
+    goes = SAVED_CARDS[last4].refunds
+    broken = fails()
+    if goes == "pending" or broken:
+        refund["status"] = "pending"
+        refund["pending_reason"] = "processing"
+    if broken or goes != "succeeded":
+        ends = "failed" if broken or goes == "failed" else "succeeded"
+        plan(state, "refund", refund["id"], outcome=ends)
     refund["balance_transaction"] = book(state, refund, -amount, "refund")["id"]
     before = {"amount_refunded": charge["amount_refunded"], "refunded": charge["refunded"]}
     charge["amount_refunded"] += amount
@@ -65,6 +89,26 @@ def create(state: State, params: dict[str, Any]) -> Object:
     state.put("charge", charge)
     state.emit("refund.created", refund)
     state.emit("charge.refunded", charge, previous=before)
+    return refund
+
+
+def settle(state: State, refund: Object, outcome: str) -> Object:
+    """Let a refund arrive, or fail: the money of one that failed comes back to the balance."""
+    refund.pop("pending_reason", None)
+    refund["status"] = outcome
+    if outcome == "failed":
+        refund["failure_reason"] = "expired_or_canceled_card"
+        charge = state.get("charge", refund["charge"])
+        charge["amount_refunded"] -= refund["amount"]
+        charge["refunded"] = False
+        state.put("charge", charge)
+        entry = book(state, refund, refund["amount"], "refund_failure")
+        refund["failure_balance_transaction"] = entry["id"]
+    state.put("refund", refund)
+    state.emit("refund.updated", refund)
+    state.emit("charge.refund.updated", refund)
+    if outcome == "failed":
+        state.emit("refund.failed", refund)
     return refund
 
 

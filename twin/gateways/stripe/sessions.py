@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from twin.gateways.stripe import intents
+from twin.gateways.stripe import customers, intents
 from twin.gateways.stripe.cards import Card
 from twin.gateways.stripe.errors import StripeError, invalid
 from twin.gateways.stripe.forms import (
@@ -55,7 +55,11 @@ CREATE = shape(
     customer_creation=choice("always", "if_required"),
     metadata=metadata,
     payment_intent_data=shape(
-        metadata=metadata, description=string(1000), receipt_email=email, transfer_group=string()
+        metadata=metadata,
+        description=string(1000),
+        receipt_email=email,
+        transfer_group=string(),
+        setup_future_usage=choice("off_session", "on_session"),
     ),
     allowed_payment_method_types=array(choice("card")),
     expires_at=integer(),
@@ -160,6 +164,10 @@ def pay(
             **extra,
         )
         session["payment_intent"] = intent["id"]
+    saves = intent["setup_future_usage"] is not None
+    if intent["customer"] is None and (saves or session["customer_creation"] == "always"):
+        known = {name: payer[name] for name in ("email", "name") if payer.get(name)}
+        intent["customer"] = customers.create(state, known)["id"]
     if amount_delta and intent["status"] != "requires_action":
         intent["amount"] = max(1, session["amount_subtotal"] + amount_delta)
     intents.confirm(state, intent, card, billing=payer, authenticated=authenticated)
@@ -167,6 +175,7 @@ def pay(
         session["amount_total"] = intent["amount_received"]
         session["status"] = "complete"
         session["payment_status"] = "paid"
+        session["customer"] = intent["customer"]
         session["url"] = None
         session["customer_details"] = {
             "address": {

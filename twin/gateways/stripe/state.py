@@ -21,14 +21,19 @@ _KINDS = {
     "customer": ("customer", "cus_"),
     "event": ("event", "evt_"),
     "balance_transaction": ("balance transaction", "txn_"),
+    "payment_method": ("PaymentMethod", "pm_"),
+    "dispute": ("dispute", "du_"),
+    "payout": ("payout", "po_"),
 }
+_OWN = ("line_items", "plan", "blocked", "payout_items")
+"""What the gateway keeps for itself."""
 
 
 class State(Book):
     """Every table of the account."""
 
     def __init__(self, store: Store) -> None:
-        super().__init__(store, "stripe", (*_KINDS, "line_items"))
+        super().__init__(store, "stripe", (*_KINDS, *_OWN))
         self.request: Object = {"id": None, "idempotency_key": None}
 
     @property
