@@ -123,6 +123,7 @@ class EntryRow(Base):
     __tablename__ = "ledger_entries"
     __table_args__ = (
         PrimaryKeyConstraint("account_id", "id"),
+        Index(None, "created_at", postgresql_using="brin"),
         UniqueConstraint("transfer_id", "account_id"),
         ForeignKeyConstraint(
             ["account_id", "currency"],

@@ -18,7 +18,11 @@ class Order(Base):
     """What a customer wants to pay for; only its status ever changes."""
 
     __tablename__ = "orders"
-    __table_args__ = (UniqueConstraint("request_key"), Index(None, "customer_id", "created_at"))
+    __table_args__ = (
+        UniqueConstraint("request_key"),
+        Index(None, "customer_id", "created_at"),
+        Index(None, "updated_at"),
+    )
     entity: ClassVar[str] = "order"
 
     id: Mapped[RandomId]
@@ -52,6 +56,7 @@ class Payment(Base):
         UniqueConstraint("gateway", "account", "checkout_ref"),
         UniqueConstraint("gateway", "account", "payment_ref"),
         Index(None, "order_id"),
+        Index(None, "updated_at"),
         Index(None, "next_check_at", postgresql_where=text("next_check_at IS NOT NULL")),
     )
     entity: ClassVar[str] = "payment"

@@ -39,7 +39,7 @@ async def book_total(
         # The gateway has given back what the customer has spent meanwhile: they owe it to us.
         owed = postings.refunded(order, payment, total, source="receivable")
         await ledger.post(session, [owed])
-    payment.refunded = total.amount
+    payment.refunded, payment.updated_at = total.amount, datetime.now(UTC)
     status = "refunded" if total.amount == payment.captured else "partially_refunded"
     await advance(session, payment, status, cause=cause)
     await advance(session, order, status, cause=cause)

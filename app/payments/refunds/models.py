@@ -22,6 +22,7 @@ class RefundRow(Base):
         UniqueConstraint("request_key"),
         UniqueConstraint("gateway_key"),
         UniqueConstraint("payment_id", "refund_ref"),
+        Index(None, "payment_id"),
         Index(None, "next_check_at", postgresql_where=text("next_check_at IS NOT NULL")),
     )
     entity: ClassVar[str] = "refund"

@@ -73,8 +73,14 @@ def build(connector: BaseConnector, resources: Resources) -> App:
     async def deliver_webhook(delivery_id: int) -> None:
         await webhooks_out.deliver(resources, delivery_id)
 
-    # Every 15 s: what is due and has no job of its own, or one that failed.
-    @app.periodic(cron="*/15 * * * * *", periodic_id="sweep")
+    @app.task(name=jobs.RECONCILE_NOW, queue=jobs.QUEUE)
+    async def reconcile_now(gateway: str) -> None:
+        since = datetime.now(UTC) - reconciling.DEFAULT_PERIOD
+        await reconciling.every(resources, [resources.gateways.need(gateway)], since=since)
+
+    # Every 15 s (croniter has the seconds in the last column, not in the first): what is due and
+    # has no job of its own, or one that failed.
+    @app.periodic(cron="* * * * * */15", periodic_id="sweep")
     @app.task(name="sweep", queue=jobs.QUEUE, queueing_lock="sweep")
     async def sweep_by_clock(timestamp: int) -> None:
         await sweep(resources)
@@ -82,6 +88,12 @@ def build(connector: BaseConnector, resources: Resources) -> App:
     @app.periodic(cron="* * * * *", periodic_id="invariants")
     @app.task(name="invariants", queue=jobs.QUEUE, queueing_lock="invariants")
     async def check_invariants(timestamp: int) -> None:
+        async with resources.database.transaction() as session:
+            await invariants.check_recent(session)
+
+    @app.periodic(cron="30 3 * * *", periodic_id="invariants-all")
+    @app.task(name="invariants-all", queue=jobs.QUEUE, queueing_lock="invariants-all")
+    async def check_all_invariants(timestamp: int) -> None:
         async with resources.database.transaction() as session:
             await invariants.check(session)
 

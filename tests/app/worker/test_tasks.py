@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
+import httpx
 import procrastinate
+import psycopg
 import pytest
 import pytest_asyncio
 from procrastinate import App, PsycopgConnector
@@ -23,6 +25,8 @@ from payments.worker import invariants, tasks
 from tests.app.backends import Cluster
 from tests.app.ledger.books import fund
 from tests.app.orders.helpers import scalar
+from tests.app.refunds.test_refunds import paid
+from tests.app.stripe_server import StripeServer
 
 COUNT = "SELECT count(*) FROM payments.procrastinate_jobs"
 
@@ -97,33 +101,109 @@ async def test_holds_that_ran_out_are_freed_by_the_clock(resources: Resources) -
     assert await scalar(resources, held) == 0
 
 
+async def test_the_sweep_comes_every_fifteen_seconds(runner: App) -> None:
+    (sweep,) = (
+        one
+        for one in runner.periodic_registry.periodic_tasks.values()
+        if one.periodic_id == "sweep"
+    )
+    start = datetime(2026, 11, 21, 6, 7, 1, tzinfo=UTC).timestamp()
+    times = [start]
+    for _ in range(5):
+        times.append(sweep.croniter.get_next(ret_type=float, start_time=times[-1]))
+    assert [int(moment - start) for moment in times[1:]] == [14, 29, 44, 59, 74]
+
+
+@pytest.mark.parametrize("scope", ["recent", "all"])
 @pytest.mark.parametrize(
     ("damage", "invariant"),
     [
-        ("UPDATE payments.ledger_accounts SET balance = balance + 1", "balances_equal_entries"),
-        ("UPDATE payments.ledger_accounts SET held = 1", "held_equals_holds"),
+        (
+            "UPDATE payments.ledger_accounts SET balance = balance + 1",
+            "balances_are_the_last_entries",
+        ),
+        ("UPDATE payments.ledger_accounts SET held = 1 WHERE floor IS NULL", "held_equals_holds"),
         (
             "UPDATE payments.ledger_entries SET amount = amount + 1 WHERE amount > 0",
             "transfers_sum_to_zero",
         ),
+        (
+            "UPDATE payments.ledger_entries SET balance_after = balance_after + 1",
+            "running_balances_follow",
+        ),
+        (
+            "UPDATE payments.ledger_accounts SET owner = 'house', purpose = 'suspense',"
+            " balance = -1 WHERE balance < 0",
+            "suspense_is_not_below_zero",
+        ),
+        ("UPDATE payments.orders SET status = 'refunded'", "orders_follow_payments"),
+        ("UPDATE payments.payments SET refund_reserved = 1", "refunds_are_reserved"),
+        ("UPDATE payments.payments SET disputed = 1", "disputes_are_counted"),
+        ("UPDATE payments.payments SET refunded = 1", "payments_are_booked"),
+        (
+            "INSERT INTO payments.disputes (payment_id, gateway, account, dispute_ref, currency,"
+            " amount) SELECT id, 'stripe', 'default', 'dp', 'EUR', 1 FROM payments.payments",
+            "disputes_are_booked",
+        ),
+        (
+            "INSERT INTO payments.gateway_payouts (gateway, account, payout_ref, status, currency,"
+            " amount) VALUES ('stripe', 'default', 'po', 'paid', 'EUR', 1)",
+            "gateway_payouts_are_booked",
+        ),
+        (
+            "INSERT INTO payments.payouts (merchant, request_key, currency, amount, requested_by)"
+            " VALUES ('m', 'k', 'EUR', 1, 'ada')",
+            "payouts_are_booked",
+        ),
+        (
+            "WITH s AS (INSERT INTO payments.subscriptions (customer_id, request_key, plan,"
+            " currency, amount, status, anchor_day) VALUES (gen_random_uuid(), 'k', 'p', 'EUR', 1,"
+            " 'active', 1) RETURNING id) INSERT INTO payments.subscription_invoices"
+            " (subscription_id, kind, period_start, period_end, currency, amount, order_id)"
+            " SELECT s.id, 'period', now(), now(), 'EUR', 1, o.id FROM s, payments.orders o",
+            "invoices_follow_orders",
+        ),
     ],
 )
 async def test_damaged_books_are_noticed(
+    client: httpx.AsyncClient,
+    stripe_server: StripeServer,
     resources: Resources,
     postgres: Cluster,
     database_name: str,
     damage: str,
     invariant: str,
+    scope: str,
 ) -> None:
-    import psycopg
-
+    ask = invariants.check if scope == "all" else invariants.check_recent
+    await paid(client, stripe_server)
     async with resources.database.transaction() as session:
-        await ledger.post(session, [fund("alice", 100)])
-        assert set((await invariants.check(session)).values()) == {0}
+        assert set((await ask(session)).values()) == {0}
     with psycopg.connect(postgres.superuser_url, dbname=database_name) as connection:
         connection.execute("SET session_replication_role = replica")
         connection.execute(damage)
     async with resources.database.transaction() as session:
-        found = await invariants.check(session)
+        found = await ask(session)
     assert found[invariant] > 0
-    assert invariants.VIOLATIONS.labels(invariant)._value.get() == found[invariant]
+    assert invariants.VIOLATIONS.labels(invariant, scope)._value.get() == found[invariant]
+
+
+async def test_what_was_damaged_long_ago_is_found_by_the_daily_run(
+    client: httpx.AsyncClient,
+    stripe_server: StripeServer,
+    resources: Resources,
+    postgres: Cluster,
+    database_name: str,
+) -> None:
+    await paid(client, stripe_server)
+    with psycopg.connect(postgres.superuser_url, dbname=database_name) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(
+            "UPDATE payments.ledger_entries SET created_at = now() - interval '2 hours',"
+            " amount = amount + CASE WHEN amount > 0 THEN 1 ELSE 0 END"
+        )
+    async with resources.database.transaction() as session:
+        assert (await invariants.check(session))["transfers_sum_to_zero"] > 0
+        assert (await invariants.check_recent(session))["transfers_sum_to_zero"] == 0
+    gauge = invariants.VIOLATIONS.labels("transfers_sum_to_zero", "all")
+    assert gauge._value.get() > 0, "a recent run that sees nothing does not hide it"
