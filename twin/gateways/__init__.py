@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twin.gateways.common.gateway import Gateway
+from twin.gateways.cryptomus import Cryptomus
 from twin.gateways.paypal import PayPal
 from twin.gateways.razorpay import Razorpay
 from twin.gateways.stripe import Stripe
@@ -20,9 +21,9 @@ class Gateways:
         self.stripe = Stripe(store, account, authority)
         self.razorpay = Razorpay(store, account, authority)
         self.paypal = PayPal(store, account, authority)
-        self.all: Mapping[str, Gateway] = {
-            each.name: each for each in (self.stripe, self.razorpay, self.paypal)
-        }
+        self.cryptomus = Cryptomus(store, account, authority)
+        every = (self.stripe, self.razorpay, self.paypal, self.cryptomus)
+        self.all: Mapping[str, Gateway] = {each.name: each for each in every}
 
     async def start(self, port: int) -> None:
         """Begin to deliver events; `port` is where browsers reach the pages."""

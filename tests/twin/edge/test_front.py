@@ -32,7 +32,19 @@ async def handshake(home: Path, port: int, name: str | None) -> dict[str, object
 
 @pytest.mark.parametrize(
     "name",
-    [SITE, "payments.localhost", "twin.localhost", "checkout.stripe.localhost", "api.stripe.test"],
+    [
+        SITE,
+        "payments.localhost",
+        "twin.localhost",
+        "checkout.stripe.localhost",
+        "api.stripe.test",
+        "checkout.razorpay.localhost",
+        "api.razorpay.test",
+        "www.paypal.localhost",
+        "api-m.paypal.test",
+        "pay.cryptomus.localhost",
+        "api.cryptomus.test",
+    ],
 )
 def test_every_served_name_has_a_certificate_that_verifies(tmp_path: Path, name: str) -> None:
     async def scenario() -> None:

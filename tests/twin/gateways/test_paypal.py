@@ -277,13 +277,14 @@ def test_buyers_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         async with world(tmp_path) as (at, client):
             order = await create(at, client)
             await approve(at, order.id, "poor@example.com")
+            capturing = {"id": order.id, "paypal_request_id": "capture-1"}
             with pytest.raises(ErrorException) as refused:
-                await at.call(lambda: client.orders.capture_order({"id": order.id}))
+                await at.call(lambda: client.orders.capture_order(capturing))
             declined = json.loads(refused.value.response.text)
             assert declined["details"][0]["issue"] == "INSTRUMENT_DECLINED"
             assert declined["links"][-1]["rel"] == "redirect"
             await approve(at, order.id)
-            done = await at.call(lambda: client.orders.capture_order({"id": order.id}))
+            done = await at.call(lambda: client.orders.capture_order(capturing))
             assert done.body.status == "COMPLETED", "another buyer may pay the same order"
             for email, ends in (("slow", "COMPLETED"), ("doubtful", "DENIED")):
                 order = await create(at, client)

@@ -95,8 +95,6 @@ class JsonApi:
     key_header = ""
     key_life = 24 * 3600.0
     """Seconds that an idempotency key is remembered."""
-    remembers_errors = False
-    """A key remembers the 500 that was answered for it, rather than what was done."""
 
     def __init__(self, book: Book, faults: FaultBox, operations: Sequence[Operation]) -> None:
         self._book = book
@@ -215,7 +213,7 @@ class JsonApi:
     def _perform(
         self, operation: Operation, call: Call, place: tuple[str, str] | None, broken: bool
     ) -> Reply:
-        """Do the work in one transaction, and remember the answer under its key with it."""
+        """Do the work in one transaction, and remember what was done under its key with it."""
         with self._book.transaction():
             try:
                 done = operation.run(call)
@@ -225,10 +223,9 @@ class JsonApi:
                     raise
                 reply = refusal.reply
             shown = self.broken() if broken else reply
-            if place is not None:
+            if place is not None and reply.status < 400:
                 key, fingerprint = place
-                told = shown if self.remembers_errors else reply
-                row = {"fingerprint": fingerprint, "status": told.status, "body": told.body}
+                row = {"fingerprint": fingerprint, "status": reply.status, "body": reply.body}
                 self._book.tables["idempotency"].put(key, {**row, "at": time.time()})
         return shown
 

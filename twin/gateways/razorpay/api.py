@@ -34,19 +34,10 @@ Moment = Annotated[int, Field(ge=946684800, le=4765046400)]
 _EXPAND = Field(default=(), alias="expand[]")
 
 
-class CaptureOptions(Body):
-    """How an order's payments are captured by themselves."""
-
-    automatic_expiry_period: Annotated[int, Field(ge=12, le=7200)] | None = None
-    manual_expiry_period: Annotated[int, Field(ge=12, le=7200)] | None = None
-    refund_speed: Literal["normal", "optimum"] | None = None
-
-
 class PaymentOptions(Body):
     """`payment` of an order."""
 
     capture: Literal["automatic", "manual"]
-    capture_options: CaptureOptions | None = None
 
 
 class NewOrder(Body):
@@ -56,8 +47,8 @@ class NewOrder(Body):
     currency: Currency
     receipt: Receipt | None = None
     notes: Notes | list[Any] | None = None
-    partial_payment: bool = False
-    first_payment_min_amount: Amount | None = None
+    partial_payment: Literal[False] = False
+    """Payments in parts are not simulated."""
     payment_capture: bool | Literal[0, 1] | None = None
     payment: PaymentOptions | None = None
 
@@ -210,7 +201,6 @@ def operations(ledger: Ledger) -> list[Operation]:
                 wanted.receipt,
                 wanted.notes,
                 capture=bool(capture),
-                partial=wanted.partial_payment,
             )
         )
 

@@ -71,7 +71,6 @@ class Ledger:
         notes: Any,
         *,
         capture: bool,
-        partial: bool,
     ) -> Object:
         """Open an order. A receipt is taken once."""
         check_amount(amount, currency)
@@ -93,7 +92,6 @@ class Ledger:
             "notes": notes or [],
             "created_at": int(time.time()),
             "_capture": capture,
-            "_partial": partial,
         }
         self.put("order", order)
         return order
@@ -201,11 +199,9 @@ class Ledger:
         if order is not None and order["status"] != "paid":
             order["amount_paid"] += payment["amount"]
             order["amount_due"] = max(0, order["amount"] - order["amount_paid"])
-            if not order["amount_due"] or not order["_partial"]:
-                order["status"] = "paid"
+            order["status"] = "paid"
             self.put("order", order)
-            if order["status"] == "paid":
-                self.emit("order.paid", payment=payment, order=order)
+            self.emit("order.paid", payment=payment, order=order)
         return payment
 
     # --- refunds --------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ def create(state: State, charge: Object, reason: str) -> Object:
             "has_evidence": False,
             "past_due": False,
             "submission_count": 0,
+            "submission_method": "not_submitted",
         },
         "is_charge_refundable": False,
         "livemode": False,
@@ -104,6 +105,7 @@ def _update(call: Call) -> Object:
         dispute["evidence_details"]["has_evidence"] = True
         if params.get("submit", True):
             dispute["evidence_details"]["submission_count"] += 1
+            dispute["evidence_details"]["submission_method"] = "manual"
             dispute["status"] = "under_review"
             text = params["evidence"].get("uncategorized_text", "")
             ends = {"winning_evidence": "won", "losing_evidence": "lost"}.get(text)
