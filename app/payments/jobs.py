@@ -21,6 +21,7 @@ REPAIR_PAYMENT: Final = "orders.repair"
 REPAIR_REFUND: Final = "refunds.repair"
 DELIVER_WEBHOOK: Final = "webhooks_out.deliver"
 LEARN_METHOD: Final = "subscriptions.learn_method"
+RECONCILE_NOW: Final = "reconcile.now"
 
 _DEFER: Final = text(
     "SELECT payments.procrastinate_defer_jobs_v1(ARRAY[ROW(:queue, :task, 0, NULL,"
