@@ -29,7 +29,7 @@ from payments.ledger.models import Account, EntryRow, TransferRow
 from payments.orders.models import Order, Payment, StatusChange
 from payments.paging import Page, page, row_number
 from payments.people import audit, models
-from payments.worker.invariants import INVARIANTS, WAITING
+from payments.worker.invariants import WAITING, check_recent
 
 WORKER_SILENT_SECONDS: Final = 60.0
 """The worker's runner beats every ten seconds."""
@@ -67,7 +67,7 @@ async def overview(session: AsyncSession) -> Overview:
         ],
         webhooks={row[0]: row[1] for row in states},
         waiting={name: await _number(session, query) for name, query in WAITING.items()},
-        violations={name: await _number(session, query) for name, query in INVARIANTS.items()},
+        violations=await check_recent(session),
         worker_seen=worker.seen,
         worker_alive=worker.alive,
         jobs_late=waiting_jobs.late,

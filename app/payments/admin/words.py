@@ -56,6 +56,16 @@ NOTES: Final = {
     "locked": Note("good", "The account is locked, and all its sessions have ended."),
     "unlocked": Note("good", "The account is unlocked."),
     "own-account": Note("bad", "You cannot lock your own account."),
+    "refunded": Note("good", "The refund is on its way; its row says how far it is."),
+    "payout-requested": Note("wait", "The money is set aside. Another admin approves it."),
+    "payout-approve": Note("good", "Approved: tell the bank, then note what it says."),
+    "payout-decline": Note("good", "Declined: the merchant has its money again."),
+    "payout-settled": Note("good", "Noted: the bank has paid it."),
+    "payout-failed": Note("good", "Noted: it came back, and the merchant has its money again."),
+    "credited": Note("good", "What waited is the customer's credit now."),
+    "reconciling": Note("wait", "The worker is at it; its report appears here in a moment."),
+    "rate-added": Note("good", "The rate holds from now on."),
+    "cancelled": Note("good", "The subscription is cancelled."),
     "chain-holds": Note("good", "The chain holds: no row was changed, removed, added or moved."),
 }
 

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from payments.app import create_app
 from tests.app.access.team import Team
 from tests.app.admin.test_admin import PAGES, _park, _pay
+from tests.app.admin.test_money import MONEY_PAGES
 from tests.app.pages.served import free_port, served
 from tests.app.pages.test_browser import CHROMIUM, Window, chromium
 from tests.app.people.fixtures import Till
@@ -49,7 +50,7 @@ async def test_every_page_fits_a_phone(office: Window, api: object) -> None:
     await office.page.set_viewport_size({"width": 360, "height": 740})
     await office.page.goto(office.url + payment)
     link = await office.page.locator("tbody th a").first.get_attribute("href")
-    for path in (*PAGES, str(link), "/admin/audit?verify=true"):
+    for path in (*PAGES, *MONEY_PAGES, str(link), f"{link}/refund", "/admin/audit?verify=true"):
         await office.page.goto(office.url + path)
         width = await office.page.evaluate("document.documentElement.scrollWidth")
         assert width <= 360, path
