@@ -98,6 +98,7 @@ def method(state: State, card: Card, billing: Object) -> Object:
         },
         "created": int(time.time()),
         "customer": None,
+        "customer_account": None,
         "livemode": False,
         "metadata": {},
         "type": "card",

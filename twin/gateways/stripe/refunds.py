@@ -54,6 +54,8 @@ def create(state: State, params: dict[str, Any], *, fails: Callable[[], bool]) -
         "charge": charge["id"],
         "created": int(time.time()),
         "currency": charge["currency"],
+        "customer": charge["customer"],
+        "customer_account": None,
         "destination_details": {
             "card": {
                 "reference_status": "pending",
@@ -62,10 +64,9 @@ def create(state: State, params: dict[str, Any], *, fails: Callable[[], bool]) -
             },
             "type": "card",
         },
-        "failure_balance_transaction": None,
-        "failure_reason": None,
         "metadata": params.get("metadata", {}),
         "payment_intent": charge["payment_intent"],
+        "payment_method": charge["payment_method"],
         "reason": params.get("reason"),
         "receipt_number": None,
         "source_transfer_reversal": None,
