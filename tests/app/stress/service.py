@@ -6,11 +6,12 @@ import asyncio
 import random
 import signal
 import socket
+import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 from uuid import UUID, uuid4
@@ -38,7 +39,9 @@ class Service:
     env: dict[str, str]
     logs: Path
     port: int
-    _running: dict[str, ExitStack] = field(default_factory=dict)
+    restarts: int = 0
+    """Parts that ended by themselves (a worker whose database is gone), and were started again."""
+    _running: dict[Part, tuple[ExitStack, subprocess.Popen[str]]] = field(default_factory=dict)
     _starts: int = 0
 
     @property
@@ -54,15 +57,25 @@ class Service:
         self._starts += 1
         stack = ExitStack()
         log = self.logs / f"{part}-{self._starts:03d}.log"
-        stack.enter_context(running(part, self.env, log=log))
-        self._running[part] = stack
+        process = stack.enter_context(running(part, self.env, log=log))
+        self._running[part] = (stack, process)
 
     def kill(self, part: Part) -> None:
         """Kill a part at once: SIGKILL, or an immediate stop of Postgres."""
         if part == "postgres":
             self.server.stop(signal.SIGQUIT)
         elif part in self._running:
-            self._running.pop(part).close()
+            self._running.pop(part)[0].close()
+
+    async def supervise(self) -> None:
+        """Start again what ended by itself, as the container engine does."""
+        while True:
+            await asyncio.sleep(0.5)
+            for part, (stack, process) in list(self._running.items()):
+                if process.poll() is not None:
+                    self.restarts += 1
+                    stack.close()
+                    self.start(part)
 
     def close(self) -> None:
         """Kill everything."""
@@ -102,8 +115,18 @@ class Service:
 
 
 @contextmanager
-def service(folder: Path, redis_url: str, api_base: str, **more: str) -> Iterator[Service]:
-    """Give the service on a fresh server; `api_base` is where its gateway is."""
+def service(
+    folder: Path,
+    redis_url: str,
+    api_base: str,
+    *,
+    way: Callable[[int], int] | None = None,
+    **more: str,
+) -> Iterator[Service]:
+    """Give the service on a fresh server; `api_base` is where its gateway is.
+
+    `way` returns the port by which the service reaches the server's.
+    """
     logs = folder / "logs"
     logs.mkdir()
     port = _free_port()
@@ -114,8 +137,9 @@ def service(folder: Path, redis_url: str, api_base: str, **more: str) -> Iterato
             server.start()
             cluster = prepared(server.url)
             cluster.create("stress", TEMPLATE)
+            reached = replace(cluster, port=way(cluster.port)) if way else cluster
             env = environment(
-                cluster, "stress", redis_url,
+                reached, "stress", redis_url,
                 PAYMENTS_PORT=str(port), PAYMENTS_RUN_DIR=str(folder),
                 PAYMENTS_STRIPE_API_BASE=api_base, **more,
             )  # fmt: skip
@@ -151,3 +175,15 @@ def _free_port() -> int:
 def pick(chance: random.Random) -> Part:
     """Choose what is killed next."""
     return chance.choice(PARTS)
+
+
+async def let_time_pass(made: Service) -> None:
+    """End leases and pauses again and again, as an hour would."""
+    later = (
+        "UPDATE payments.idempotency_keys SET lease_until = now() WHERE state = 'running'",
+        "UPDATE payments.payments SET next_check_at = now() WHERE next_check_at IS NOT NULL",
+    )
+    while True:
+        await asyncio.sleep(3)
+        for statement in later:
+            await asyncio.to_thread(made.execute, statement)

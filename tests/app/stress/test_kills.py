@@ -16,7 +16,7 @@ from tests.app.backends import APP
 from tests.app.orders.helpers import books
 from tests.app.stress.customers import Customers, compare, settled
 from tests.app.stress.figures import keep
-from tests.app.stress.service import PARTS, Service, api_key, pick, service
+from tests.app.stress.service import PARTS, Service, api_key, let_time_pass, pick, service
 from tests.app.stripe_server import StripeServer
 
 REPAIR_SECONDS = 200.0
@@ -29,34 +29,33 @@ async def kill_series(
     """Kill and restart at random moments; returns what was killed when (seconds)."""
     began, killed = time.monotonic(), []
     load = asyncio.create_task(customers.run(6))
+    supervising = asyncio.create_task(made.supervise())
     for number in range(kills):
         await asyncio.sleep(customers.chance.uniform(0.2, 1.2))
         part = PARTS[number] if number < len(PARTS) else pick(customers.chance)
         killed.append((round(time.monotonic() - began, 2), part))
-        await asyncio.to_thread(made.kill, part)
-        await asyncio.to_thread(made.start, part)
+        made.kill(part)
+        made.start(part)
         if part == "api":
             await made.ready()
     customers.stop()
     if hurry:
-        hurrying = asyncio.create_task(_let_time_pass(made))
+        hurrying = asyncio.create_task(let_time_pass(made))
     await asyncio.wait_for(load, REPAIR_SECONDS)
     assert await settled(made, REPAIR_SECONDS), f"something waits still: {made.tail()}"
+    supervising.cancel()
     if hurry:
         hurrying.cancel()
     return killed
 
 
-async def _let_time_pass(made: Service) -> None:
-    """End leases and pauses, as an hour would."""
-    later = (
-        "UPDATE payments.idempotency_keys SET lease_until = now() WHERE state = 'running'",
-        "UPDATE payments.payments SET next_check_at = now() WHERE next_check_at IS NOT NULL",
-    )
-    while True:
-        await asyncio.sleep(3)
-        for statement in later:
-            await asyncio.to_thread(made.execute, statement)
+async def agree(settings: ServiceSettings) -> None:
+    """Prove that nothing in the books of a database contradicts a rule."""
+    resources = build(settings, name="tests-books")
+    try:
+        await books(resources)
+    finally:
+        await resources.close()
 
 
 async def run(
@@ -81,11 +80,7 @@ async def run(
         killed = await kill_series(made, customers, kills, hurry=hurry)
         repair = round(time.monotonic() - began - killed[-1][0], 1)
         counted = compare(made, customers)
-        resources = build(own, name="tests-books")
-        try:
-            await books(resources)
-        finally:
-            await resources.close()
+        await agree(own)
     return {
         "kills": len(killed),
         "repair_seconds_after_the_last": repair,
