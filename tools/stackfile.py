@@ -32,6 +32,10 @@ _PLACEHOLDERS = {
     "payments:stripe-secret-key": "sk_test_" + "0" * 24,
     "payments:stripe-webhook-secrets": "whsec_" + "0" * 32,
     "payments:access-idp-client-secret": "GOCSPX-" + "0" * 28,
+    "payments:razorpay-key-secret": "0" * 24,
+    "payments:razorpay-webhook-secrets": "0" * 32,
+    "payments:paypal-client-secret": "E" + "0" * 79,
+    "payments:cryptomus-api-key": "0" * 128,
 }
 _PRODUCTION = {"payments:stripe-secret-key": "sk_live_" + "0" * 24}
 
