@@ -223,7 +223,7 @@ def _back(gateway: Gateway, done: str = "") -> web.StreamResponse:
 
 
 def _json(told: Any, status: int = 200) -> web.Response:
-    return web.json_response(told, status=status)
+    return web.json_response(told, status=status, headers=HEADERS)
 
 
 def _states(deliveries: list[dict[str, Any]]) -> dict[str, int]:

@@ -29,12 +29,6 @@ class Certificates:
         self._table = book.add("certificate")
         self._home = authority.parent
 
-    def newest(self) -> str:
-        """Return the id of the newest certificate; there is one always."""
-        for known in self._table.newest_first():
-            return str(known["id"])
-        return self.issue()
-
     def first(self) -> str:
         """Return the id of the oldest certificate."""
         known = self._table.items()
