@@ -38,8 +38,8 @@ OTHERS: Final[dict[str, int]] = {
 _PLACES: Final = {**EXPONENTS, **OTHERS}
 
 
-_DECIMAL: Final = re.compile(r"[0-9]{1,10}(\.[0-9]{1,18})?")
-"""28 digits: as many as Python's decimal context keeps exactly."""
+_DECIMAL: Final = re.compile(r"(?=.{1,29}$)[0-9]{1,16}(\.[0-9]{1,18})?")
+"""At most 28 digits: as many as Python's decimal context keeps exactly."""
 
 
 class MoneyError(ValueError):

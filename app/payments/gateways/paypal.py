@@ -27,6 +27,7 @@ from payments.gateways.paypal_certificates import Certificates
 from payments.gateways.protocol import (
     Checkout,
     CheckoutRequest,
+    GatewayBusyError,
     GatewayEvent,
     GatewayRefusedError,
     GatewayUnknownError,
@@ -46,6 +47,8 @@ PAGE_SIZE: Final = 500
 MAX_PAGES: Final = 40
 SEARCH_DAYS: Final = 31
 """The most that one transaction search covers."""
+KEY_IN_USE: Final = frozenset({"PREVIOUS_REQUEST_IN_PROGRESS", "DUPLICATE_REQUEST_ID"})
+"""Something runs, or exists, under the key that we do not know: no refusal."""
 TOKEN_MARGIN_SECONDS: Final = 120.0
 DESCRIPTION: Final = 127
 """PayPal's limit."""
@@ -285,7 +288,10 @@ class PaypalGateway:
                     break
                 self._token = None  # ended early; 401 means that nothing happened
             if status >= 400:
-                raise GatewayRefusedError(_issue(answer))
+                issue = _issue(answer)
+                if issue in KEY_IN_USE:
+                    raise GatewayBusyError(issue)
+                raise GatewayRefusedError(issue)
             if not isinstance(answer, dict):
                 raise GatewayUnknownError(f"status {status}, and no object")
             return answer

@@ -255,7 +255,9 @@ def listed(row: Mapping[str, Any], refunds: Sequence[Mapping[str, Any]]) -> List
     fee = row.get("fee_amount")
     return ListedPayment(
         payment_ref=text(row["transaction_id"]),
-        checkout_ref=None,
+        checkout_ref=text(row["paypal_reference_id"])
+        if row.get("paypal_reference_id_type") == "ODR"
+        else None,
         payment_id=our_id(row.get("custom_field")),
         status=statuses.get(row["transaction_status"], "pending"),
         money=paid,

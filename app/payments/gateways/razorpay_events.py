@@ -103,7 +103,8 @@ def listed(payment: Mapping[str, Any]) -> ListedPayment:
         status = "failed"
     return ListedPayment(
         payment_ref=text(payment["id"]),
-        checkout_ref=optional_text(payment.get("order_id")),
+        # An order may have attempts that failed beside the one that paid for it.
+        checkout_ref=None if status == "failed" else optional_text(payment.get("order_id")),
         payment_id=None,
         status=status,
         money=_money(payment["amount"], payment["currency"]),
