@@ -137,7 +137,7 @@ async def read_statement(
 
     CSV holds up to 500 entries of the period at once, without a cursor.
     """
-    as_csv = "text/csv" in request.headers.get("accept", "")
+    wants_csv = "text/csv" in request.headers.get("accept", "")
     found = await statement.statement(
         session,
         owner=service.customer(principal.id),
@@ -146,10 +146,10 @@ async def read_statement(
         since=since,
         until=until,
         cursor=cursor,
-        limit=500 if as_csv else limit,
+        limit=500 if wants_csv else limit,
     )
-    if as_csv:
-        return Response(_csv(found.lines, currency), media_type="text/csv; charset=utf-8")
+    if wants_csv:
+        return Response(as_csv(found.lines, currency), media_type="text/csv; charset=utf-8")
     return StatementPage(
         currency=currency,
         opening=found.opening.amount,
@@ -169,7 +169,8 @@ async def read_statement(
     )
 
 
-def _csv(lines: Sequence[statement.Line], currency: str) -> str:
+def as_csv(lines: Sequence[statement.Line], currency: str) -> str:
+    """Return entries as CSV, amounts in major units."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("at", "transfer", "kind", "subject", "amount", "balance", "currency"))

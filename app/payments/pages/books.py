@@ -20,20 +20,47 @@ from payments.pages.status import CREATED, ORDER_EVENTS, PAYMENT_EVENTS, Event
 
 MOST_ENTRIES: Final = 50
 
-_ACCOUNTS: Final = {"wallet": "Wallet", "receivable": "Owed to us"}
+_ACCOUNTS: Final = {
+    "wallet": "Wallet",
+    "token_wallet": "Tokens",
+    "crypto_wallet": "Crypto",
+    "rewards": "Rewards",
+    "receivable": "Owed to us",
+}
+"""A customer's accounts, in the order in which they are shown."""
+
 _TRANSFERS: Final = {
     "payment.captured": "Card payment",
     "order.settled": "Purchase",
     "payment.refunded": "Refund",
+    "customer.transfer": "Transfer",
+    "exchange": "Exchange",
+    "suspense.resolved": "Credited by us",
 }
+
+
+def account_label(purpose: str) -> str:
+    """Return what a customer calls an account."""
+    return _ACCOUNTS.get(purpose, purpose.replace("_", " ").capitalize())
+
+
+def transfer_label(kind: str) -> str:
+    """Return what a customer calls a kind of transfer."""
+    return _TRANSFERS.get(kind, kind.replace(".", " ").replace("_", " ").capitalize())
 
 
 @dataclass(frozen=True, kw_only=True)
 class BalanceLine:
-    """One of the customer's accounts."""
+    """One of the customer's accounts, and where its entries are shown."""
 
     label: str
+    purpose: str
     money: Money
+
+    @property
+    def path(self) -> str:
+        """The address of its page."""
+        return f"/accounts/{self.purpose}/{self.money.currency}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,16 +84,18 @@ class Step:
 
 
 async def balances(session: AsyncSession, customer_id: UUID) -> list[BalanceLine]:
-    """Return the customer's accounts, the wallet first."""
+    """Return the customer's accounts of every kind, the wallet first."""
     found = await ledger.balances(session, ledger.customer(customer_id))
     lines = [
         BalanceLine(
-            label=_ACCOUNTS.get(b.purpose, b.purpose.replace("_", " ").capitalize()),
+            label=account_label(b.purpose),
+            purpose=b.purpose,
             money=Money(b.balance, b.currency),
         )
         for b in found
     ]
-    return sorted(lines, key=lambda line: (line.label != "Wallet", line.money.currency))
+    order = {purpose: place for place, purpose in enumerate(_ACCOUNTS)}
+    return sorted(lines, key=lambda line: (order.get(line.purpose, 99), line.money.currency))
 
 
 async def entries(
@@ -116,7 +145,7 @@ async def status(session: AsyncSession, *, customer_id: UUID, order_id: UUID) ->
 def _line(entry: EntryRow, kind: str, subject: str | None, names: Mapping[UUID, str]) -> EntryLine:
     order_id = _order_of(subject)
     return EntryLine(
-        title=_TRANSFERS.get(kind, kind.replace(".", " ").replace("_", " ").capitalize()),
+        title=transfer_label(kind),
         order_id=order_id,
         about=names.get(order_id) if order_id else None,
         money=Money(entry.amount, entry.currency),

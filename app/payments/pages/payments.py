@@ -11,16 +11,27 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from payments.errors import NotFoundError, UnprocessableError
-from payments.orders import catalogue, service
-from payments.orders.service import OrderView
+from payments.gateways.registry import GatewayNotOfferedError
+from payments.money import Money
+from payments.orders import catalogue, listing, service
+from payments.orders.service import NotRetryableError, OrderView
 from payments.pages import books
 from payments.pages.account import CurrentSession
 from payments.pages.render import Note, Renderer
-from payments.pages.status import CONFIRMABLE, CONFIRMING, PAID, WAITING, order_state
+from payments.pages.status import (
+    CONFIRMABLE,
+    CONFIRMING,
+    PAID,
+    WAITING,
+    order_state,
+    refund_state,
+)
+from payments.paging import SIZE, Cursor
 from payments.people.sessions import Session
+from payments.refunds import service as refunds
 from payments.resources import Resources
 
-_FORM_KEY: Final = re.compile(r"[0-9a-f]{32}")
+FORM_KEY: Final = re.compile(r"[0-9a-f]{32}")
 
 CHECKOUT_SCHEMES: Final = frozenset({"https", "http"})
 """Of a checkout's address: it comes from the gateway, and goes into a page."""
@@ -44,6 +55,18 @@ NOT_REACHED: Final = Note(
     "bad", "The payment provider did not accept this order. Nothing was charged."
 )
 
+NOT_OFFERED: Final = Note("bad", "This way to pay is not offered for that. Choose again.")
+
+GATEWAYS: Final = {
+    "stripe": "Card, by Stripe",
+    "razorpay": "UPI, card or bank, by Razorpay",
+    "paypal": "PayPal",
+    "cryptomus": "Crypto, by Cryptomus",
+}
+
+RETRYABLE: Final = frozenset({"remote_failed", "failed", "expired"})
+"""Nothing was paid and nothing can be any more; the service has the last word."""
+
 _NOTES: Final = {"remote_failed": NOT_REACHED, "review": REVIEW}
 
 Text = Annotated[str, Form()]
@@ -64,18 +87,24 @@ class PaymentPages:
         add("/checkout/cancelled", self.cancelled, methods=["GET"])
         add("/orders/{order_id}", self.order, methods=["GET"])
         add("/orders/{order_id}/checkout", self.checkout, methods=["GET"])
+        add("/orders/{order_id}/retry", self.retry, methods=["POST"])
         add("/orders/{order_id}/status", self.status, methods=["GET"])
 
-    async def dashboard(self, request: Request, session: CurrentSession) -> Response:
-        """Show balances, orders and entries."""
+    async def dashboard(
+        self, request: Request, session: CurrentSession, cursor: Cursor = None
+    ) -> Response:
+        """Show balances, orders and entries; with a cursor older orders."""
         async with self._resources.database.transaction() as transaction:
-            orders = await service.list_for(transaction, customer_id=session.user_id)
+            orders = await listing.page_for(
+                transaction, customer_id=session.user_id, cursor=cursor, limit=SIZE
+            )
             balances = await books.balances(transaction, session.user_id)
-            entries = await books.entries(transaction, session.user_id, orders)
+            entries = await books.entries(transaction, session.user_id, orders.data)
         return await self._renderer.page(
             request,
             "dashboard.html",
-            orders=[(order, order_state(order.status)) for order in orders],
+            orders=[(order, order_state(order.status)) for order in orders.data],
+            next_cursor=orders.next_cursor,
             balances=balances,
             entries=entries,
         )
@@ -92,10 +121,11 @@ class PaymentPages:
         session: CurrentSession,
         sku: Text = "",
         currency: Text = "",
+        gateway: Text = "",
         idempotency_key: Text = "",
     ) -> Response:
         """Place the order and go on to its checkout. The same form sent twice is one order."""
-        if not _FORM_KEY.fullmatch(idempotency_key) or not sku:
+        if not FORM_KEY.fullmatch(idempotency_key) or not sku:
             return await self._new_page(request, currency, 422, note=NOTHING_CHOSEN)
         try:
             order = await service.place(
@@ -106,11 +136,25 @@ class PaymentPages:
                 request_key=f"page:{session.user_id}:{idempotency_key}:{sku}:{currency}"[:200],
                 sku=sku,
                 currency=currency,
+                gateway=gateway or None,
             )
+        except GatewayNotOfferedError:
+            return await self._new_page(request, currency, 422, note=NOT_OFFERED)
         except UnprocessableError:
             return await self._new_page(request, currency, 422, note=PRICE_CHANGED)
         leaf = "/checkout" if order.checkout_url else ""
         return RedirectResponse(f"/orders/{order.id}{leaf}", 303)
+
+    async def retry(self, request: Request, session: CurrentSession, order_id: UUID) -> Response:
+        """Make another payment page and go on to it; where there is one, or no need, look."""
+        try:
+            order = await service.retry(
+                self._resources, order_id=order_id, customer_id=session.user_id
+            )
+        except NotRetryableError:
+            return RedirectResponse(f"/orders/{order_id}", 303)
+        leaf = "/checkout" if order.checkout_url else ""
+        return RedirectResponse(f"/orders/{order_id}{leaf}", 303)
 
     async def checkout(self, request: Request, session: CurrentSession, order_id: UUID) -> Response:
         """Go on to the hosted checkout, from a page: the policy lets no form lead elsewhere."""
@@ -142,6 +186,7 @@ class PaymentPages:
         confirming = returned == "paid" and order.status in CONFIRMABLE
         async with self._resources.database.transaction() as transaction:
             steps = await books.history(transaction, order)
+            given_back = await refunds.list_for_order(transaction, order_id)
         return await self._renderer.page(
             request,
             "order.html",
@@ -153,6 +198,8 @@ class PaymentPages:
             confirmed=returned == "paid" and order.status in PAID,
             note=_note(order, returned),
             history=steps,
+            retryable=order.status in RETRYABLE and order.checkout_url is None,
+            refunds=[(refund, refund_state(refund.status)) for refund in given_back],
         )
 
     async def status(self, session: CurrentSession, order_id: UUID) -> Response:
@@ -194,9 +241,19 @@ class PaymentPages:
             items=items,
             currencies=offered,
             currency=chosen,
+            gateways=self._gateways([(item.kind, price) for item, price in items]),
             idempotency_key=uuid4().hex,
             **context,
         )
+
+    def _gateways(self, offered: list[tuple[str, Money]]) -> list[tuple[str, str]]:
+        """Return the ways to pay, where there is a choice for everything that is shown."""
+        able = [
+            [gateway.name for gateway in self._resources.gateways.able(price, kind=kind)]
+            for kind, price in offered
+        ]
+        shared = [name for name in able[0] if all(name in names for names in able)] if able else []
+        return [(name, GATEWAYS.get(name, name)) for name in shared] if len(shared) > 1 else []
 
 
 def _note(order: OrderView, returned: Returned) -> Note | None:

@@ -75,3 +75,16 @@ PAYMENT_EVENTS: Final[dict[str, Event]] = {
 def order_state(status: str) -> State:
     """Return the badge of an order's status; one that is new to the pages shows as it is."""
     return ORDER_STATES.get(status, State(status.replace("_", " ").capitalize(), "calm"))
+
+
+_REFUNDS: Final[dict[str, State]] = {
+    "succeeded": State("Refunded", "good"),
+    "failed": State("Did not go through", "bad"),
+    "remote_failed": State("Did not go through", "bad"),
+    "returned": State("Came back", "bad"),
+}
+
+
+def refund_state(status: str) -> State:
+    """Return the badge of a refund's status."""
+    return _REFUNDS.get(status, State("On its way", "wait"))
