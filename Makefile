@@ -49,12 +49,15 @@ open: infra ## open the site in a browser
 	@$(tools) open
 
 ## Checks
-.PHONY: test e2e lint format types bench
+.PHONY: test e2e stress lint format types bench
 test: infra app ## every test that needs neither root nor Docker (ARGS="-k name")
 	@$(tools) test -- $(ARGS)
 
 e2e: infra ## the whole platform once through, paid in a browser; needs Docker (ARGS=...)
 	@$(tools) e2e -- $(ARGS)
+
+stress: infra app ## what moves money under load: kill -9, a bad network, thousands at once; minutes (ARGS=...)
+	@$(tools) stress -- $(ARGS)
 
 lint: infra app ## style, types, Dockerfiles, shell scripts, workflows
 	@$(tools) lint

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from bench import bring_up, cold_up, edge, edge_rules, firewall, preview, service
+from bench import bring_up, cold_up, edge, edge_rules, firewall, money, preview, service
 from tools.console import Ui
 from tools.errors import ToolError
 
@@ -25,6 +25,7 @@ BENCHMARKS: Final[dict[str, Callable[[Ui], dict[str, Any]]]] = {
     "edge": edge.measure,
     "edge-rules": edge_rules.measure,
     "managed-rules": firewall.measure,
+    "money": money.measure,
 }
 REMOVES_IMAGES: Final = {"cold-up": cold_up.measure}
 

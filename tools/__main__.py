@@ -46,6 +46,9 @@ def parser() -> argparse.ArgumentParser:
     command("open", "open the platform's page", _open)
     command("test", "the whole default test suite", _test).add_argument("rest", nargs="*")
     command("e2e", "the tests that need a Docker engine", _e2e).add_argument("rest", nargs="*")
+    command("stress", "what moves money, at its full size under load", _stress).add_argument(
+        "rest", nargs="*"
+    )
     command("lint", "style, types, Dockerfiles, shell scripts, workflows", _lint)
     command("types", "strict types of both environments", _types)
     preview = command("preview", "what an update of a stack would change, without an account",
@@ -160,6 +163,12 @@ def _e2e(arguments: argparse.Namespace, ui: Ui) -> int:
     from tools.checks import e2e
 
     return e2e(ui, arguments.rest)
+
+
+def _stress(arguments: argparse.Namespace, ui: Ui) -> int:
+    from tools.checks import stress
+
+    return stress(ui, arguments.rest)
 
 
 def _lint(arguments: argparse.Namespace, ui: Ui) -> int:

@@ -96,6 +96,12 @@ def e2e(ui: Ui, rest: Sequence[str]) -> int:
     return code
 
 
+def stress(ui: Ui, rest: Sequence[str]) -> int:
+    """The service's long tests: its processes killed, its network bad, thousands at once."""
+    argv = _pytest("app", "tests/app", "-m", "stress", "--timeout=500", *rest)
+    return _run_all(ui, [Step(name="stress", argv=argv)])
+
+
 def lint(ui: Ui) -> int:
     """Style, types, Dockerfiles, shell scripts, workflows."""
     infra = environments(ROOT)["infra"].python.parent

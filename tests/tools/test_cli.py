@@ -138,7 +138,7 @@ def _make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_make_alone_lists_every_command() -> None:
     listed = _make(ROOT).stdout
     for name in ("help", "up", "down", "status", "logs", "open", "test", "e2e", "lint", "format",
-                 "types", "preview", "report", "lock", "bench", "clean"):  # fmt: skip
+                 "stress", "types", "preview", "report", "lock", "bench", "clean"):  # fmt: skip
         assert f"  make {name} " in listed
 
 
