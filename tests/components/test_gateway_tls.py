@@ -56,10 +56,18 @@ def _issue(
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(hours=1))
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()),
+            critical=False,
+        )
+        .add_extension(_usage(authority), critical=True)
     )
     if not authority:
         uses = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
+        names = [x509.DNSName(common.replace(" ", "-"))]
         builder = builder.add_extension(x509.ExtendedKeyUsage(uses), critical=False)
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     made = builder.sign(signing, hashes.SHA256())
     file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
     file.with_suffix(".key").write_bytes(
@@ -70,6 +78,21 @@ def _issue(
         )
     )
     return subject, key
+
+
+def _usage(authority: bool) -> x509.KeyUsage:
+    """What the key is for: an authority signs certificates, the others sign handshakes."""
+    return x509.KeyUsage(
+        digital_signature=not authority,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 @dataclass
@@ -123,7 +146,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     theirs = _issue(folder / "shared-authority.pem", "everybody's", authority=True)
     _issue(folder / "edge.pem", "our edge", issuer=ours)
     _issue(folder / "shared.pem", "any edge", issuer=theirs)
-    _issue(folder / "origin.pem", HOST)
+    origins = _issue(folder / "origin-authority.pem", "origins' authority", authority=True)
+    _issue(folder / "origin.pem", HOST, issuer=origins)
     # Where the container would write them: `/tmp/` stands for `<folder>/gateway-` here.
     for ready, name in (
         ("origin.pem", "origin.pem"),
