@@ -251,7 +251,7 @@ async def test_all_flows_at_once_never_deadlock(
     size: int,
 ) -> None:
     """For `size` seconds, everything that may happen, in eight tasks over the same few rows."""
-    flows = Flows(resources, stripe_server, random.Random(2))  # noqa: S311
+    flows = Flows(resources=resources, stripe=stripe_server, chance=random.Random(2))  # noqa: S311
     before, until = deadlocks(postgres, database_name), time.monotonic() + size
     done: Counter[str] = Counter()
     asked = (

@@ -51,7 +51,7 @@ def machine(
             for state in (stripe.sessions, stripe.keys, stripe.refunds, stripe.intents):
                 state.clear()
             stripe.faults.clear()
-            self.flows = Flows(resources, stripe, random.Random(0))  # noqa: S311
+            self.flows = Flows(resources=resources, stripe=stripe, chance=random.Random(0))  # noqa: S311
 
         @initialize()
         def begin(self) -> None:
