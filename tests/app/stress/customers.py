@@ -147,7 +147,7 @@ class Customers:
 
 
 UNSETTLED = """
-    SELECT (SELECT count(*) FROM payments.payments WHERE status IN ('intended', 'unknown', 'open'))
+    SELECT (SELECT count(*) FROM payments.payments WHERE status IN ('intended', 'unknown'))
          + (SELECT count(*) FROM payments.webhook_inbox WHERE state IN ('parked', 'failed'))"""
 
 

@@ -89,6 +89,7 @@ async def run(
     }
 
 
+@pytest.mark.timeout(300)
 async def test_a_kill_of_each_loses_and_doubles_nothing(
     tmp_path: Path, redis_url: str, stripe_server: StripeServer, settings: ServiceSettings
 ) -> None:

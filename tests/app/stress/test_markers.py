@@ -17,6 +17,7 @@ from uuid import UUID
 
 import httpx
 import psycopg
+import pytest
 from psycopg import sql
 
 from payments.api_keys import service as api_keys
@@ -126,6 +127,7 @@ async def use(client: httpx.AsyncClient, stripe: StripeServer, key: str) -> dict
     return handed
 
 
+@pytest.mark.timeout(300)
 async def test_no_planted_marker_is_found_anywhere(
     postgres: Cluster,
     database_name: str,

@@ -66,6 +66,7 @@ async def spoiled(
     return {"toxics": list(toxics), "legs": list(LEGS), "repair_seconds": repair, **counted}
 
 
+@pytest.mark.timeout(300)
 async def test_connections_that_are_reset_lose_and_double_nothing(
     tmp_path: Path, redis_url: str, stripe_server: StripeServer, settings: ServiceSettings
 ) -> None:
