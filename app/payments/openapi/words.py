@@ -8,7 +8,7 @@ KEY_PATTERN: Final = r"^[\x21-\x7e]{1,255}$"
 
 DESCRIPTION: Final = """
 Amounts are integers in the currency's minor unit (`1999` EUR is 19.99 €; JPY has none; KWD has
-three). Times are RFC 3339 in UTC.
+three), written without a fraction or an exponent. Times are RFC 3339 in UTC.
 
 **Who asks.** A browser has the session's cookie, and sends with everything that changes something
 the header `X-CSRF-Token`. A program logs in at `/api/v1/auth/login` for a token of 15 minutes, or

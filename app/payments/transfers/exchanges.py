@@ -61,7 +61,7 @@ class NewExchange(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"rate": 17, "amount": 10000}]}
     )
 
-    rate: Annotated[int, Field(ge=1, lt=2**63, strict=True, description="the rate's id")]
+    rate: Annotated[int, Field(ge=1, le=2**53 - 1, strict=True, description="the rate's id")]
     amount: Annotated[
         int, Field(ge=1, le=MAX_AMOUNT, strict=True, description="minor units of the base")
     ]

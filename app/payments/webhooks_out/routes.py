@@ -192,7 +192,7 @@ async def list_deliveries(
     endpoint_id: UUID,
     principal: CurrentPrincipal,
     session: RequestSession,
-    cursor: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
+    cursor: Annotated[int | None, Query(ge=1, le=2**53 - 1)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
 ) -> DeliveryPage:
     """List what an endpoint was told, newest first."""

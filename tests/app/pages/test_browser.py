@@ -161,3 +161,31 @@ async def test_the_first_page_fits_a_phone(window: Window) -> None:
         await window.page.goto(window.url + path)
         width = await window.page.evaluate("document.documentElement.scrollWidth")
         assert width <= 320, path
+
+
+async def test_the_pages_of_money_fit_a_phone(window: Window, browser: Browser, till: Till) -> None:
+    page = window.page
+    await _join(window, browser.email)
+    await page.goto(f"{window.url}/developers")
+    await page.get_by_label("Name of a new key").fill("the backend of a shop")
+    await page.get_by_label("orders:read").check()
+    await page.get_by_role("button", name="Make a key").click()
+    await page.get_by_text("Copy it now").wait_for()
+    await page.set_viewport_size({"width": 360, "height": 740})
+    wide = await page.evaluate(
+        "[...document.querySelectorAll('main *, header *')]"
+        ".filter(e => e.getBoundingClientRect().right > 360).map(e => e.outerHTML.slice(0, 90))"
+    )
+    assert wide == [], "the key is cut off"
+    await page.goto(f"{window.url}/subscriptions")
+    await page.get_by_text("Coffee club, monthly").click()
+    await page.get_by_role("button", name="Subscribe").click()
+    await page.wait_for_url("https://checkout.stripe.test/**")
+    for path in ("/subscriptions", "/developers", "/dashboard", "/account", "/payments/new"):
+        await page.goto(window.url + path)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 360, path
+        cut = await page.evaluate(
+            "[...document.querySelectorAll('.table')].some(t => t.scrollWidth > t.clientWidth + 1)"
+        )
+        assert not cut, f"{path}: a table is wider than the phone"
+    assert window.complaints == []
