@@ -11,13 +11,15 @@ the containers; the migrations.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import pulumi
 import pulumi_docker as docker
 import pulumi_random as random
+
+from components.payment_gateways import PaymentGateways
 
 API_PORT: Final = 8000
 SESSION_KEY_BYTES: Final = 48
@@ -111,15 +113,6 @@ class Backends:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stripe:
-    """The Stripe account; `api_base` only where something stands in for Stripe."""
-
-    secret_key: pulumi.Input[str]
-    webhook_secrets: pulumi.Input[str]
-    api_base: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class AccessEnvironment:
     """Cloudflare Access as the service knows it, which verifies every assertion by it.
 
@@ -161,7 +154,7 @@ class ServiceEnvironment:
     url: str
     backends: Backends
     session_key: pulumi.Input[str]
-    stripe: Stripe
+    gateways: PaymentGateways
     rate_limits: str
     access: AccessEnvironment | None = None
     outgoing_ca: str | None = None
@@ -193,11 +186,7 @@ class ServiceEnvironment:
         }
 
     def _common(self) -> dict[str, pulumi.Input[str]]:
-        stripe = self.stripe
-        optional: Mapping[str, str | None] = {
-            "PAYMENTS_STRIPE_API_BASE": stripe.api_base,
-            "PAYMENTS_OUTGOING_CA": self.outgoing_ca,
-        }
+        ca = {} if self.outgoing_ca is None else {"PAYMENTS_OUTGOING_CA": self.outgoing_ca}
         return {
             "PAYMENTS_ENVIRONMENT": self.label,
             "PAYMENTS_RELEASE": self.release,
@@ -207,8 +196,7 @@ class ServiceEnvironment:
             "PAYMENTS_CACHE_CA": self.backends.cache_ca,
             "PAYMENTS_SESSION_KEY": self.session_key,
             "PAYMENTS_RATE_LIMITS": self.rate_limits,
-            "PAYMENTS_STRIPE_SECRET_KEY": stripe.secret_key,
-            "PAYMENTS_STRIPE_WEBHOOK_SECRETS": stripe.webhook_secrets,
+            **self.gateways.variables(),
             **(self.access.variables() if self.access else {}),
-            **{name: value for name, value in optional.items() if value is not None},
+            **ca,
         }

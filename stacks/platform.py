@@ -27,12 +27,12 @@ from components.service import (
     Service,
     ServiceArgs,
     ServiceEnvironment,
-    Stripe,
 )
 from components.ssh import Ssh
 from components.storage import Storage, StorageArgs
 from stacks import access, edge, ingress
 from stacks.ingress import WayIn
+from stacks.payment_gateways import payment_gateways
 from stacks.providers import Providers, engine
 from stacks.settings import Stack
 
@@ -262,7 +262,6 @@ def _service(stack: Stack, providers: Providers) -> Service:
 def _environment(
     stack: Stack, service: Service, database: Database, cache: Cache, guarded: Access | None
 ) -> ServiceEnvironment:
-    stripe = stack.settings.gateways.stripe
     return ServiceEnvironment(
         label=stack.settings.environment,
         release=service.image,
@@ -275,11 +274,7 @@ def _environment(
             cache_ca=cache.ca,
         ),
         session_key=service.session_key,
-        stripe=Stripe(
-            secret_key=stack.secrets.stripe_secret_key,
-            webhook_secrets=stack.secrets.stripe_webhook_secrets,
-            api_base=stripe.api_base,
-        ),
+        gateways=payment_gateways(stack),
         rate_limits=limits.for_service(),
         access=access.environment(stack, guarded),
         outgoing_ca=stack.settings.outgoing_ca,

@@ -18,7 +18,7 @@ import pulumi
 from pulumi.runtime import config as runtime
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from stacks import naming, settings_access, settings_edge, settings_rules
+from stacks import naming, settings_access, settings_edge, settings_gateways, settings_rules
 from stacks.settings_model import Section, Settings, Unavailable
 from stacks.settings_problems import (
     HIDDEN,
@@ -42,8 +42,12 @@ class SecretKey:
     needed: bool = True
 
 
-STRIPE_KEY: Final = SecretKey(key="payments:stripe-secret-key")
+STRIPE_KEY: Final = SecretKey(key=settings_gateways.STRIPE_KEY)
 WEBHOOK_SECRETS: Final = SecretKey(key="payments:stripe-webhook-secrets", needed=False)
+RAZORPAY_SECRET: Final = SecretKey(key=settings_gateways.RAZORPAY_SECRET, needed=False)
+RAZORPAY_WEBHOOKS: Final = SecretKey(key=settings_gateways.RAZORPAY_WEBHOOKS, needed=False)
+PAYPAL_SECRET: Final = SecretKey(key=settings_gateways.PAYPAL_SECRET, needed=False)
+CRYPTOMUS_KEY: Final = SecretKey(key=settings_gateways.CRYPTOMUS_KEY, needed=False)
 REGISTRY_PASSWORD: Final = SecretKey(key="payments:registry-password", needed=False)
 LOG_DESTINATION: Final = SecretKey(key=settings_edge.LOG_DESTINATION, needed=False)
 LOG_OWNERSHIP: Final = SecretKey(key=settings_edge.LOG_OWNERSHIP, needed=False)
@@ -55,6 +59,10 @@ CLOUDFLARE_TOKEN: Final = SecretKey(key="cloudflare:apiToken")
 SECRET_KEYS: Final = (
     STRIPE_KEY,
     WEBHOOK_SECRETS,
+    RAZORPAY_SECRET,
+    RAZORPAY_WEBHOOKS,
+    PAYPAL_SECRET,
+    CRYPTOMUS_KEY,
     REGISTRY_PASSWORD,
     LOG_DESTINATION,
     LOG_OWNERSHIP,
@@ -72,6 +80,10 @@ class Secrets:
 
     stripe_secret_key: pulumi.Output[str]
     stripe_webhook_secrets: pulumi.Output[str]
+    razorpay_key_secret: pulumi.Output[str]
+    razorpay_webhook_secrets: pulumi.Output[str]
+    paypal_client_secret: pulumi.Output[str]
+    cryptomus_api_key: pulumi.Output[str]
     registry_password: pulumi.Output[str]
     log_export_destination: pulumi.Output[str]
     log_export_ownership: pulumi.Output[str]
@@ -256,7 +268,7 @@ def _guarded(
 ) -> list[Problem]:
     """The rules that need more than the settings."""
     rules: tuple[Callable[[], Iterator[Problem]], ...] = (
-        lambda: settings_rules.stripe_mode(settings, values.get(STRIPE_KEY.key, "")),
+        lambda: settings_gateways.secrets(settings, values),
         lambda: shared_zones(settings, stack, folder),
         lambda: settings_edge.log_export(
             settings,
@@ -282,6 +294,10 @@ def _secrets() -> Secrets:
     return Secrets(
         stripe_secret_key=ours.require_secret("stripe-secret-key"),
         stripe_webhook_secrets=optional("stripe-webhook-secrets"),
+        razorpay_key_secret=optional("razorpay-key-secret"),
+        razorpay_webhook_secrets=optional("razorpay-webhook-secrets"),
+        paypal_client_secret=optional("paypal-client-secret"),
+        cryptomus_api_key=optional("cryptomus-api-key"),
         registry_password=optional("registry-password"),
         log_export_destination=optional("log-export-destination"),
         log_export_ownership=optional("log-export-ownership-challenge"),

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from stacks import limits
+from stacks.settings_gateways import Gateways
 from stacks.settings_values import (
     DIGEST,
     HOUR_PATTERN,
@@ -157,18 +158,6 @@ class Images(Section):
 
     gateway: Image = "nginx:1.28"
     connector: Image = "cloudflare/cloudflared:2026.10.0"
-
-
-class Stripe(Section):
-    """Where Stripe's API answers, when not at its own address."""
-
-    api_base: str | None = Field(default=None, pattern=r"^https://[a-z0-9.-]+(:\d+)?$")
-
-
-class Gateways(Section):
-    """The payment gateways."""
-
-    stripe: Stripe = Stripe()
 
 
 class Hsts(Section):

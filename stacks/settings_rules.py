@@ -6,7 +6,6 @@ wrong by itself stops there (`Unavailable`); the others still run, so that one `
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -16,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from components.containers import CONNECTOR_MEMORY, ENTRANCE_MEMORY, GATEWAY_MEMORY
 from components.host import DOCKER_POOLS
-from stacks import limits, settings_access, settings_edge
+from stacks import limits, settings_access, settings_edge, settings_gateways
 from stacks.settings_model import DIGEST, Settings, Unavailable
 from stacks.settings_problems import NOT_SET, Problem, show
 
@@ -273,26 +272,6 @@ def _production(s: Settings) -> Iterator[Problem]:
             "in production the database and the bucket must not be deleted by a slip",
             "set protect: true",
         )
-    if s.gateways.stripe.api_base:
-        yield _problem(
-            "gateways.stripe.api-base",
-            s.gateways.stripe.api_base,
-            "production's payments would go to another server than Stripe's",
-            "remove gateways.stripe.api-base",
-        )
-
-
-def stripe_mode(settings: Settings, key: str) -> Iterator[Problem]:
-    """A live key moves real money: only production may hold one, and production no test key."""
-    mode = re.match(r"(?:sk|rk)_(live|test)_", key)
-    wanted = "live" if settings.environment == "production" else "test"
-    if mode and mode[1] != wanted:
-        yield Problem(
-            field="payments:stripe-secret-key",
-            value=f"sk_{mode[1]}_...",
-            reason=f"a {mode[1]} key in the environment {settings.environment}",
-            remedy=f"store a {wanted} key: pulumi config set --secret payments:stripe-secret-key",
-        )
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -311,4 +290,5 @@ RULES: Final[tuple[Rule, ...]] = (
     _production,
     settings_edge.edge,
     settings_access.access,
+    settings_gateways.gateways,
 )

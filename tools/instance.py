@@ -218,6 +218,8 @@ def write_stack(home: Home, accounts: Json, place: Place) -> None:
     file = stackfile.load(ROOT, STACK)
     overrides = local_overrides(home, file.config, place)
     config = stackfile.merged(file.config, overrides)
+    known = {"payments:gateways": gateways.settings(accounts, place.port)}
+    config = stackfile.merged(config, known)
     crypter = _crypter(home)
     secret = {
         "digitalocean:token": accounts["digitalocean"]["token"],
@@ -227,6 +229,7 @@ def write_stack(home: Home, accounts: Json, place: Place) -> None:
         "payments:stripe-secret-key": accounts["stripe"]["secret_key"],
         "payments:stripe-webhook-secrets": accounts["stripe"]["webhook_endpoints"][0]["secret"],
         "payments:access-idp-client-secret": accounts["google_workspace"]["client_secret"],
+        **gateways.stack_secrets(accounts),
     }
     config = stackfile.with_secrets(config, secret, crypter)
     stackfile.write(home.path, STACK, stackfile.StackFile(config=config, salt=crypter.salt_line))

@@ -218,3 +218,72 @@ def test_access_is_set_whole_or_not_at_all(
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=name):
         load(ServiceSettings)
+
+
+OTHERS = {
+    "PAYMENTS_RAZORPAY_KEY_ID": "rzp_test_1",
+    "PAYMENTS_RAZORPAY_KEY_SECRET": "s3cret",
+    "PAYMENTS_RAZORPAY_WEBHOOK_SECRETS": "a, b",
+    "PAYMENTS_RAZORPAY_WEBHOOK_SOURCES": "198.51.100.7/32, 2001:db8::/64",
+    "PAYMENTS_PAYPAL_CLIENT_ID": "client",
+    "PAYMENTS_PAYPAL_CLIENT_SECRET": "s3cret",
+    "PAYMENTS_PAYPAL_WEBHOOK_ID": "8PT597110X687430L",
+    "PAYMENTS_PAYPAL_API_BASE": "https://api-m.paypal.test",
+    "PAYMENTS_CRYPTOMUS_ENABLED": "true",
+    "PAYMENTS_CRYPTOMUS_MERCHANT": "8b03432e-385b-4670-8d06-064591096795",
+    "PAYMENTS_CRYPTOMUS_API_KEY": "s3cret",
+    "PAYMENTS_CRYPTOMUS_API_BASE": "https://api.cryptomus.test",
+    "PAYMENTS_ROUTING": '[{"gateways": ["paypal"], "currencies": ["EUR"]}]',
+}
+
+
+def test_all_gateways_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in OTHERS.items():
+        monkeypatch.setenv(name, value)
+    settings = load(ServiceSettings)
+    assert len(settings.razorpay.webhook_secrets) == 2
+    assert [str(n) for n in settings.razorpay.webhook_sources] == [
+        "198.51.100.7/32",
+        "2001:db8::/64",
+    ]
+    assert settings.razorpay.checkout_script == "https://checkout.razorpay.com/v1/checkout.js"
+    assert settings.paypal.webhook_id == "8PT597110X687430L"
+    assert settings.cryptomus.enabled is True
+    assert settings.routing[0].gateways == ("paypal",)
+    assert settings.is_live is False
+    assert "s3cret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"PAYMENTS_RAZORPAY_KEY_ID": "rzp_live_1"}, "PAYMENTS_*: real money (razorpay) and"),
+        ({"PAYMENTS_PAYPAL_API_BASE": ""}, "PAYMENTS_*: real money (paypal) and"),
+        ({"PAYMENTS_CRYPTOMUS_API_BASE": ""}, "PAYMENTS_*: real money (cryptomus) and"),
+        ({"PAYMENTS_STRIPE_SECRET_KEY": "sk_live_1"}, "PAYMENTS_*: real money (stripe) and"),
+        ({"PAYMENTS_RAZORPAY_KEY_SECRET": ""}, "PAYMENTS_RAZORPAY: needs key_id and key_secret"),
+        ({"PAYMENTS_PAYPAL_CLIENT_ID": ""}, "PAYMENTS_PAYPAL: needs client_id and client_secret"),
+        ({"PAYMENTS_CRYPTOMUS_API_KEY": ""}, "PAYMENTS_CRYPTOMUS: is enabled, and has no"),
+        ({"PAYMENTS_ROUTING": '[{"gateways": ["square"]}]'}, "PAYMENTS_ROUTING: row 1: gateways.0"),
+    ],
+)
+def test_accounts_that_do_not_go_together_are_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], problem: str
+) -> None:
+    for name, value in (OTHERS | changes).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        load(ServiceSettings)
+    (found,) = caught.value.problems
+    assert found.startswith(problem)
+    assert "s3cret" not in found
+
+
+def test_the_mode_is_what_all_accounts_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYMENTS_STRIPE_SECRET_KEY", "sk_live_1")
+    assert load(ServiceSettings).is_live is True
+    monkeypatch.setenv("PAYMENTS_RAZORPAY_KEY_ID", "rzp_live_1")
+    monkeypatch.setenv("PAYMENTS_RAZORPAY_KEY_SECRET", "s")
+    monkeypatch.setenv("PAYMENTS_PAYPAL_CLIENT_ID", "client")
+    monkeypatch.setenv("PAYMENTS_PAYPAL_CLIENT_SECRET", "s")
+    assert load(ServiceSettings).is_live is True, "PayPal's own address is the live one"

@@ -9,6 +9,7 @@ import pytest
 
 from components import release
 from components.edge import limits
+from components.payment_gateways import Cryptomus, PaymentGateways, Paypal, Razorpay, Stripe
 from components.release import Release, ReleaseArgs
 from components.service import (
     Backends,
@@ -16,7 +17,6 @@ from components.service import (
     Service,
     ServiceArgs,
     ServiceEnvironment,
-    Stripe,
 )
 from components.ssh import Ssh, assignments
 from tests.components.fakes import IMAGE_ID, built, machine, program_on_path
@@ -112,7 +112,7 @@ def _environment() -> ServiceEnvironment:
             cache_ca=PEM,
         ),
         session_key="key",
-        stripe=Stripe(secret_key="sk_test_1", webhook_secrets="whsec_1"),
+        gateways=PaymentGateways(stripe=Stripe(secret_key="sk_test_1", webhook_secrets="whsec_1")),
         rate_limits=limits.for_service(),
     )
 
@@ -128,6 +128,43 @@ def test_replicas_go_through_the_pool_and_the_worker_directly() -> None:
         "false",
     ), "a transaction pool has no LISTEN"
     assert "PAYMENTS_STRIPE_API_BASE" not in api, "unset means Stripe itself"
+
+
+def test_a_gateway_that_the_stack_has_not_leaves_no_variable() -> None:
+    told = _environment().api()
+    others = [name for name in told if "RAZORPAY" in name or "PAYPAL" in name or "CRYPT" in name]
+    assert others == []
+
+
+def test_every_gateway_is_told_its_keys_and_only_what_is_set() -> None:
+    told = PaymentGateways(
+        stripe=Stripe(secret_key="sk_test_1", webhook_secrets="whsec_1"),
+        razorpay=Razorpay(
+            key_id="rzp_test_1",
+            key_secret="secret",
+            webhook_secrets="a,b",
+            webhook_sources=["198.51.100.7/32", "2001:db8::/64"],
+        ),
+        paypal=Paypal(client_id="client", client_secret="secret", webhook_id="WH1"),
+        cryptomus=Cryptomus(merchant="merchant", api_key="key", api_base="https://c.test"),
+        routing='[{"gateways": ["stripe"]}]',
+    ).variables()
+    assert {name.removeprefix("PAYMENTS_"): value for name, value in told.items()} == {
+        "STRIPE_SECRET_KEY": "sk_test_1",
+        "STRIPE_WEBHOOK_SECRETS": "whsec_1",
+        "RAZORPAY_KEY_ID": "rzp_test_1",
+        "RAZORPAY_KEY_SECRET": "secret",
+        "RAZORPAY_WEBHOOK_SECRETS": "a,b",
+        "RAZORPAY_WEBHOOK_SOURCES": "198.51.100.7/32,2001:db8::/64",
+        "PAYPAL_CLIENT_ID": "client",
+        "PAYPAL_CLIENT_SECRET": "secret",
+        "PAYPAL_WEBHOOK_ID": "WH1",
+        "CRYPTOMUS_ENABLED": "true",
+        "CRYPTOMUS_MERCHANT": "merchant",
+        "CRYPTOMUS_API_KEY": "key",
+        "CRYPTOMUS_API_BASE": "https://c.test",
+        "ROUTING": '[{"gateways": ["stripe"]}]',
+    }
 
 
 def test_a_release_step_is_told_nothing_it_does_not_need() -> None:

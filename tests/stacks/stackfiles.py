@@ -25,6 +25,10 @@ SECRETS: Final = {
     "digitalocean:spacesSecretKey": "spaces-provider-secret",
     "cloudflare:apiToken": "cloudflare-secret-token",
     "payments:stripe-webhook-secrets": "whsec_first,whsec_second",
+    "payments:razorpay-key-secret": "razorpay-made-up-secret",
+    "payments:razorpay-webhook-secrets": "razorpay-first,razorpay-second",
+    "payments:paypal-client-secret": "paypal-made-up-secret",
+    "payments:cryptomus-api-key": "cryptomus-made-up-key",
     "payments:registry-password": "registry-secret-password",
     "payments:access-idp-client-secret": "GOCSPX-made-up-secret",
 }

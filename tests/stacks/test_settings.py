@@ -121,6 +121,36 @@ def test_a_secret_in_plain_text_is_refused_and_not_shown(load: Load, key: str) -
     assert config.values[key] not in str(caught.value), "the error itself would publish it"
 
 
+GATEWAYS = {
+    "razorpay": {"key-id": "rzp_test_1"},
+    "paypal": {"client-id": "A" * 80, "api-base": "https://api-m.sandbox.paypal.com"},
+    "cryptomus": {
+        "enabled": True,
+        "merchant": "8b03432e-385b-4670-8d06-064591096795",
+        "api-base": "https://api.cryptomus.test",
+    },
+    "routing": [{"gateways": ["razorpay", "stripe"], "currencies": ["INR"], "least": 100}],
+}
+
+
+@pytest.mark.parametrize(
+    "key", ["razorpay-key-secret", "paypal-client-secret", "cryptomus-api-key"]
+)
+def test_a_gateway_with_settings_needs_its_secret(load: Load, key: str) -> None:
+    config = stackfiles.read("staging").changed("payments:gateways", GATEWAYS)
+    load("staging", config)
+    found = _problems(load, "staging", config.changed(f"payments:{key}", None))
+    (problem,) = found
+    assert problem.field == f"payments:{key}"
+    assert f"pulumi config set --secret payments:{key}" in problem.remedy
+
+
+def test_a_gateway_that_is_off_needs_no_secret(load: Load) -> None:
+    off = {"cryptomus": {"merchant": "8b03432e-385b-4670-8d06-064591096795"}}
+    config = stackfiles.read("staging").changed("payments:gateways", off)
+    load("staging", config.changed("payments:cryptomus-api-key", None))
+
+
 def test_a_misspelt_secret_is_not_shown(load: Load) -> None:
     config = stackfiles.read("prod").changed("payments:stripe-secret-kye", "sk_live_real")
     with pytest.raises(SettingsError) as caught:
