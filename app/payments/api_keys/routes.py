@@ -119,7 +119,10 @@ async def make_key(
     "/{key_id}/rotate",
     summary="Replace a key",
     status_code=201,
-    responses={404: {"description": "There is none, or it is somebody else's."}},
+    responses={
+        404: {"description": "There is none, or it is somebody else's."},
+        409: {"description": "You have the most keys that one can have."},
+    },
 )
 async def rotate_key(
     request: Request, key_id: UUID, principal: CurrentPrincipal, session: RequestSession

@@ -148,7 +148,12 @@ async def list_endpoints(principal: CurrentPrincipal, session: RequestSession) -
     return EndpointList(data=[EndpointOut.of(endpoint) for endpoint in found])
 
 
-@router.post("", summary="Add an endpoint", status_code=201)
+@router.post(
+    "",
+    summary="Add an endpoint",
+    status_code=201,
+    responses={409: {"description": "You have the most endpoints that one can have."}},
+)
 async def add_endpoint(
     request: Request, principal: CurrentPrincipal, session: RequestSession, payload: NewEndpoint
 ) -> EndpointWithSecret:

@@ -17,5 +17,7 @@ def described_data_is_not_called_malformed(
         return
     if isinstance(case.body, dict) and any(isinstance(v, float) for v in case.body.values()):
         return  # `8.0` is an integer to JSON Schema; an amount is written without a fraction
+    if "/None/" in f"{case.formatted_path}/":
+        return  # a link followed to what is null: no id of anything
     code = response.json().get("code")
     assert code not in REFUSALS, f"{case.formatted_path} fits the document, and is {code}"

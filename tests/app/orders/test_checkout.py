@@ -197,6 +197,9 @@ async def test_an_order_is_seen_by_its_customer_only(client: httpx.AsyncClient) 
     assert len((await client.get("/api/v1/orders")).json()["data"]) == 1
     bob = {USER_HEADER: str(BOB)}
     assert (await client.get(created.headers["location"], headers=bob)).status_code == 404
-    assert (await client.get("/api/v1/orders", headers=bob)).json() == {"data": []}
+    assert (await client.get("/api/v1/orders", headers=bob)).json() == {
+        "data": [],
+        "next_cursor": None,
+    }
     nobody = await client.get("/api/v1/orders", headers={USER_HEADER: ""})
     assert nobody.status_code == 401
