@@ -133,7 +133,9 @@ class PaymentPages:
                 customer_id=session.user_id,
                 # The choice is part of the key: going back and choosing something else is another
                 # order, and no mistake.
-                request_key=f"page:{session.user_id}:{idempotency_key}:{sku}:{currency}"[:200],
+                request_key=":".join(
+                    ("page", str(session.user_id), idempotency_key, sku, currency, gateway)
+                )[:200].rstrip(":"),
                 sku=sku,
                 currency=currency,
                 gateway=gateway or None,
