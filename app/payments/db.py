@@ -52,6 +52,16 @@ def changed(session: AsyncSession, topic: str) -> None:
     session.info.setdefault(_TOPICS, set()).add(topic)
 
 
+async def one_at_a_time(session: AsyncSession, name: str) -> None:
+    """Let one transaction at a time on from here, of all that give this name; until it ends.
+
+    For what no row stands for yet. Taken before any row's lock, or it could deadlock with them.
+    """
+    await session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
+    )
+
+
 class Database:
     """The connection pool, and transactions on it.
 

@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from typing import Literal
 from uuid import uuid4
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from payments.db import one_at_a_time
 from payments.gateways.protocol import GatewayEvent
 from payments.ledger import service as ledger
 from payments.ledger.service import HOUSE, Entry, Transfer
@@ -28,10 +29,7 @@ async def apply(session: AsyncSession, event: GatewayEvent) -> Result:
     if money is None or ref is None or money.amount <= 0:
         return "failed", "a payout without an amount or an id"
     # There is no row to lock before the first news; the id's own lock stands for it.
-    name = f"payout:{event.gateway}:{event.account}:{ref}"
-    await session.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
-    )
+    await one_at_a_time(session, f"payout:{event.gateway}:{event.account}:{ref}")
     row = await session.scalar(
         select(GatewayPayout).where(
             GatewayPayout.gateway == event.gateway,

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from payments.db import one_at_a_time
 from payments.errors import ConflictError, ForbiddenError, NotFoundError
 from payments.idempotency.store import KeyReusedError
 from payments.ledger import service as ledger
@@ -42,7 +43,8 @@ async def request(
 
     Raises `InsufficientFundsError` when the merchant has less, and `KeyReusedError`.
     """
-    await _one_at_a_time(session, merchant, money.currency)
+    # The merchant's account is in several rows: nobody else counts its money meanwhile.
+    await one_at_a_time(session, f"merchant-payout:{merchant}:{money.currency}")
     known = await session.scalar(select(Payout).where(Payout.request_key == request_key))
     if known is not None:
         if (known.merchant, known.money) != (merchant, money):
@@ -121,14 +123,6 @@ async def list_payouts(session: AsyncSession, *, limit: int = 50) -> Sequence[Pa
         select(Payout).order_by(Payout.created_at.desc(), Payout.id).limit(limit)
     )
     return found.all()
-
-
-async def _one_at_a_time(session: AsyncSession, merchant: str, currency: str) -> None:
-    """Let nobody else count this merchant's money meanwhile: its account is in several rows."""
-    name = f"merchant-payout:{merchant}:{currency}"
-    await session.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
-    )
 
 
 async def _locked(session: AsyncSession, payout_id: UUID) -> Payout:

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from payments.db import Database
+from payments.db import Database, one_at_a_time
 from payments.errors import ConflictError
 from payments.orders import service as orders
 from payments.orders.service import OrderView
@@ -66,7 +66,7 @@ async def receipt(database: Database, *, customer_id: UUID, order_id: UUID) -> R
 async def _issue(database: Database, order_id: UUID) -> Receipt:
     """Give the order the next number, or return what somebody else has just given it."""
     async with database.transaction() as session:
-        await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('receipts', 0))"))
+        await one_at_a_time(session, "receipts")
         known = await session.get(Receipt, order_id)
         return known or await _next(session, order_id, datetime.now(UTC))
 

@@ -8,11 +8,10 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import exists, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from payments.db import changed
+from payments.db import changed, one_at_a_time
 from payments.errors import ConflictError, NotFoundError
 from payments.idempotency.store import KeyReusedError
 from payments.money import Money
@@ -32,7 +31,7 @@ RUNNING: Final = frozenset({"trialing", "active"})
 
 
 class AlreadySubscribedError(ConflictError):
-    """The customer has this plan."""
+    """The customer has this plan, or a subscription that is being changed to it."""
 
     code, title = "already_subscribed", "You have this subscription already."
 
@@ -82,6 +81,7 @@ async def create(
     now = billing.now()
     payment_id = None
     async with resources.database.transaction() as session:
+        await one_at_a_time(session, f"subscriptions:{customer_id}")
         known = await session.scalar(
             select(Subscription).where(Subscription.request_key == request_key)
         )
@@ -140,11 +140,12 @@ async def change_plan(
 
     A dearer one is charged for the rest of the period and begins when that is paid; a cheaper one
     leaves credit for the next periods. Raises `NotFoundError`, `SubscriptionStateError`,
-    `UnknownPlanError`, `PlanPriceError`.
+    `AlreadySubscribedError`, `UnknownPlanError`, `PlanPriceError`.
     """
     plan = find(plan_key)
     payment_id = None
     async with resources.database.transaction() as session:
+        await one_at_a_time(session, f"subscriptions:{customer_id}")
         row = await _mine(session, customer_id, subscription_id)
         price = plan.price(row.currency)
         if row.status not in RUNNING or row.next_plan is not None:
@@ -153,6 +154,7 @@ async def change_plan(
             raise SubscriptionStateError("Choose another plan of the same interval.")
         if row.period_start is None or row.period_end is None:
             raise LookupError(f"subscription {row.id} runs without a period")
+        await _require_free(session, customer_id, plan.key)
         now = billing.now()
         due = 0
         if row.status == "active":
@@ -237,6 +239,7 @@ async def _insert(
     now: datetime,
 ) -> Subscription:
     plan = find(plan_key)
+    await _require_free(session, customer_id, plan_key)
     had_one = await session.scalar(select(exists().where(Subscription.customer_id == customer_id)))
     trial = bool(plan.trial_days) and not had_one
     ends = now + timedelta(days=plan.trial_days) if trial else None
@@ -256,15 +259,25 @@ async def _insert(
         cancel_at_end=False,
         next_step_at=ends or now + INCOMPLETE_FOR,
     )
-    try:
-        async with session.begin_nested():
-            session.add(row)
-    except IntegrityError as error:
-        if "uq_subscriptions_" in str(error.orig):
-            raise AlreadySubscribedError from error
-        raise
+    session.add(row)
+    await session.flush()
     changed(session, booking.topic(row))
     return row
+
+
+async def _require_free(session: AsyncSession, customer_id: UUID, plan_key: str) -> None:
+    """Refuse a plan that the customer has, or will have once a change is paid.
+
+    The second is why the index over plans is not enough: the payment of a change must not find the
+    plan taken, because the money has come by then.
+    """
+    taken = exists().where(
+        Subscription.customer_id == customer_id,
+        Subscription.ended_at.is_(None),
+        or_(Subscription.plan == plan_key, Subscription.next_plan == plan_key),
+    )
+    if await session.scalar(select(taken)):
+        raise AlreadySubscribedError
 
 
 async def _begin_change(

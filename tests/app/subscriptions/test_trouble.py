@@ -153,6 +153,46 @@ async def test_a_change_that_was_never_paid_gives_way_and_cannot_be_paid_for_not
         await orders.retry(resources, order_id=order_id, customer_id=ALICE)
 
 
+async def test_a_plan_that_is_being_changed_to_is_taken_before_its_payment_comes(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    """Else the money of the change would come and find the plan taken."""
+    stripe_server.saves = False
+    subscription_id = await active(client, stripe_server, resources)
+    change = f"/api/v1/subscriptions/{subscription_id}/change"
+    assert (await client.post(change, json={"plan": "club-plus-month"})).status_code == 200
+    refused = await subscribe(client, plan="club-plus-month", key="s2")
+    assert (refused.status_code, refused.json()["code"]) == (409, "already_subscribed")
+    await pay_page(client, stripe_server, resources)
+    assert (await row(resources)).plan == "club-plus-month"
+
+
+async def test_nobody_changes_to_a_plan_that_they_have(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    first = await active(client, stripe_server, resources)
+    second = await active(client, stripe_server, resources, plan="club-plus-month", key="s2")
+    for subscription, plan in ((first, "club-plus-month"), (second, "club-month")):
+        answer = await client.post(
+            f"/api/v1/subscriptions/{subscription}/change", json={"plan": plan}
+        )
+        assert (answer.status_code, answer.json()["code"]) == (409, "already_subscribed"), plan
+    stuck = "SELECT count(*) FROM payments.subscriptions WHERE next_plan IS NOT NULL"
+    assert await scalar(resources, stuck) == 0
+
+
+async def test_the_same_key_at_once_is_one_subscription_for_everybody(
+    client: httpx.AsyncClient, resources: Resources
+) -> None:
+    async def ask() -> UUID:
+        view = await service.create(
+            resources, customer_id=ALICE, request_key="k", plan_key="club-month", currency="EUR"
+        )
+        return view.id
+
+    assert len(set(await asyncio.gather(*(ask() for _ in range(6))))) == 1
+
+
 async def test_one_subscription_that_cannot_be_stepped_stops_nobody_elses(
     client: httpx.AsyncClient,
     stripe_server: StripeServer,
