@@ -89,7 +89,8 @@ class _Parser(Reader):
         return node
 
     def _hint(self) -> str:
-        word = self.text[self.at :].split(maxsplit=1)[0]
+        # Nothing is left of what this language takes for no space: a tab, say.
+        word = next(iter(self.text[self.at :].split(maxsplit=1)), "")
         if word in FUNCTIONS:
             return f"; {word} is a function: write {word}(…, …)"
         if word.lower() in {"and", "or", "xor", "not", "in", *_WORDS} and word != word.lower():
