@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
 
-from tools import docker, images, process, system
+from tools import docker, engine, firewall, images, process, system
 from tools.bootstrap import environments
 from tools.console import Ui
+from tools.engine import Engine
 from tools.errors import EXIT_FAILED, ToolError
+from tools.go_program import Built
 from tools.paths import ROOT
+from tools.stripe_mock import STRIPE_MOCK
 
 _NO_TESTS_COLLECTED = 5
 _CHROMIUM = "chromium"
@@ -46,7 +49,7 @@ class Done:
 
 
 def test(ui: Ui, rest: Sequence[str]) -> int:
-    """The default suite in both environments: no root, no Docker, no network.
+    """The default suite in both environments: no root, no Docker.
 
     Three runs beside each other: the twin's tests wait for engines most of the time. The first
     one's output is shown as it comes, the others' when they are done. `rest` goes to each; with a
@@ -56,6 +59,7 @@ def test(ui: Ui, rest: Sequence[str]) -> int:
     if any((ROOT / it.partition("::")[0]).exists() for it in rest if not it.startswith("-")):
         environment = "app" if any("tests/app" in it for it in rest) else "infra"
         return _run_all(ui, [Step(name="tests", argv=_pytest(environment, *rest))])
+    _programs(ui)
     first = Step(name="twin", argv=_pytest("infra", "tests/twin", *ours, *rest))
     others = [
         Step(
@@ -76,6 +80,22 @@ def test(ui: Ui, rest: Sequence[str]) -> int:
             ui.say(text)
             done.append(captured)
     return _summary(ui, done)
+
+
+def _programs(ui: Ui) -> None:
+    """Get what tests hold the project against; those that must do without say that they skip."""
+    wanted: Sequence[tuple[str, Callable[[Callable[[str], None]], Engine | Built]]] = (
+        ("Engine", engine.ensure),
+        ("Firewall", firewall.ensure),
+        ("Stripe mock", STRIPE_MOCK.ensure),
+    )
+    for title, ensure in wanted:
+        with ui.phase(title) as phase:
+            try:
+                phase.done(ensure(phase.note).origin)
+            except ToolError as error:
+                phase.done("not to be had")
+                ui.warn(f"The tests that need it are skipped. {error.message}")
 
 
 def e2e(ui: Ui, rest: Sequence[str]) -> int:

@@ -62,8 +62,9 @@ def test_a_program_that_hangs_is_stopped_with_everything_it_started(
 
 
 _INTERRUPTED = """
-import sys
+import signal, sys
 from tools import process
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 process.install_signal_handlers()
 print("ready", flush=True)
 try:

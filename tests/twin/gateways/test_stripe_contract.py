@@ -83,14 +83,17 @@ CALLS: dict[str, tuple[str, str, str, str]] = {
 """What is called, and which parameter it cannot be without."""
 
 
+@pytest.fixture(scope="module")
+def program() -> Path:
+    """Stripe's mock server; without Go the test is skipped, saying so."""
+    if STRIPE_MOCK.find() is None and shutil.which("go") is None:
+        pytest.skip("Stripe's mock server is not built and there is no Go to build it with")
+    return STRIPE_MOCK.ensure(lambda text: None).program
+
+
 @contextlib.asynccontextmanager
-async def mock() -> AsyncIterator[str]:
-    """Stripe's mock server on the loopback; without Go the test is skipped, saying so."""
-    program = STRIPE_MOCK.find()
-    if program is None:
-        if shutil.which("go") is None:
-            pytest.skip("Stripe's mock server is not built and there is no Go to build it with")
-        program = (await asyncio.to_thread(STRIPE_MOCK.ensure, lambda text: None)).program
+async def mock(program: Path) -> AsyncIterator[str]:
+    """The mock server on the loopback."""
     # Without the second address it would listen to the whole network, too.
     address, other = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     process = await asyncio.create_subprocess_exec(
@@ -185,13 +188,14 @@ def same_shape(ours: dict[str, Any], theirs: dict[str, Any], where: str) -> None
             assert numbers or type(mine) is type(its), f"{where}: {kind}.{name}"
 
 
+@pytest.mark.timeout(600)  # the first time the mock server is built
 def test_the_same_calls_have_the_same_shapes_and_refusals(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plans, "SOON", 3600)
 
     async def scenario() -> None:
-        async with mock() as real, gateway(tmp_path) as world:
+        async with mock(program) as real, gateway(tmp_path) as world:
             made = await ids(world)
             for what, (method, path, text, needed) in CALLS.items():
                 place, form = path.format(**made), text.format(**made)
