@@ -26,13 +26,11 @@ EXPONENTS: Final[dict[str, int]] = {
 }
 
 
-OTHERS: Final[dict[str, int]] = {
-    # Ours: points are whole, tokens have two places.
-    "PTS": 0,
-    "TOK": 2,
-    # ETH counts in gwei: with its 18 places MAX_AMOUNT would be nine thousandths of one.
-    **{"BTC": 8, "ETH": 9, "LTC": 8, "TRX": 6, "USDC": 6, "USDT": 6},
-}
+TOKENS: Final[dict[str, int]] = {"PTS": 0, "TOK": 2}
+"""Ours: points are whole, tokens have two places."""
+CRYPTO: Final[dict[str, int]] = {"BTC": 8, "ETH": 9, "LTC": 8, "TRX": 6, "USDC": 6, "USDT": 6}
+"""ETH counts in gwei: with its 18 places MAX_AMOUNT would be nine thousandths of one."""
+OTHERS: Final[dict[str, int]] = {**TOKENS, **CRYPTO}
 """What the ledger counts beside the currencies of states: tokens and crypto money."""
 
 _PLACES: Final = {**EXPONENTS, **OTHERS}

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments.errors import UnprocessableError
 from payments.ledger.models import ExchangeRate
-from payments.ledger.service import HOUSE, Entry, Purpose, Transfer
+from payments.ledger.service import HOUSE, Entry, Transfer, wallet_of
 from payments.money import EXPONENTS, OTHERS, Money
 
 _EXACT: Final = Context(prec=60, rounding=ROUND_DOWN)
@@ -115,8 +115,6 @@ def exchange(
     owner: str,
     source: Money,
     target: Money,
-    taken_from: Purpose = "wallet",
-    paid_to: Purpose = "wallet",
     subject: str | None = None,
 ) -> Transfer:
     """Return the transfer of an exchange. Raises `NothingLeftError`."""
@@ -127,9 +125,9 @@ def exchange(
         kind="exchange",
         subject=subject,
         entries=(
-            Entry(owner, taken_from, -source),
+            Entry(owner, wallet_of(source.currency), -source),
             Entry(HOUSE, "exchange", source),
             Entry(HOUSE, "exchange", -target),
-            Entry(owner, paid_to, target),
+            Entry(owner, wallet_of(target.currency), target),
         ),
     )

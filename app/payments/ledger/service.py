@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments.errors import ConflictError, UnprocessableError
 from payments.ledger.models import Account
-from payments.money import Money
+from payments.money import CRYPTO, TOKENS, Money
 
 Purpose = Literal[
     "wallet",
@@ -48,6 +48,13 @@ HOUSE = "house"
 def customer(customer_id: UUID) -> str:
     """Return the owner of a customer's accounts."""
     return f"customer:{customer_id}"
+
+
+def wallet_of(currency: str) -> Purpose:
+    """Return which of a customer's wallets holds a currency: an account takes one kind only."""
+    if currency in CRYPTO:
+        return "crypto_wallet"
+    return "token_wallet" if currency in TOKENS else "wallet"
 
 
 def gateway(name: str, account: str) -> str:

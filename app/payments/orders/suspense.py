@@ -53,10 +53,19 @@ async def give_back(session: AsyncSession, order: Order, payment: Payment, total
     return True
 
 
+async def give_back_whole(session: AsyncSession, order: Order, payment: Payment) -> bool:
+    """Book that the gateway has given back all that waits; False when nothing does."""
+    waits = await waiting(session, payment)
+    for currency, amount in waits.items():
+        total = await _given_back(session, payment, currency) + amount
+        await give_back(session, order, payment, Money(total, currency))
+    return bool(waits)
+
+
 async def credit_wallet(
     session: AsyncSession, order: Order, payment: Payment, *, by: str
 ) -> list[Money]:
-    """Make what waits the customer's wallet credit; on a locked payment.
+    """Make what waits the customer's credit, coins as coins; on a locked payment.
 
     Returns what was credited. Raises `NothingWaitsError`.
     """
@@ -65,7 +74,7 @@ async def credit_wallet(
     ]
     if not credited:
         raise NothingWaitsError
-    wallet = ledger.customer(order.customer_id)
+    customer = ledger.customer(order.customer_id)
     # Numbered: the same amount may come, and be credited, again.
     number = await _count(session, payment)
     transfers = [
@@ -74,7 +83,7 @@ async def credit_wallet(
             payment,
             f"credited:{money.currency}:{number}",
             money,
-            Entry(wallet, "wallet", money),
+            Entry(customer, ledger.wallet_of(money.currency), money),
         )
         for money in credited
     ]

@@ -30,7 +30,7 @@ _ACCOUNTS: Final = {
 """A customer's accounts, in the order in which they are shown."""
 
 _TRANSFERS: Final = {
-    "payment.captured": "Card payment",
+    "payment.captured": "Payment",
     "order.settled": "Purchase",
     "payment.refunded": "Refund",
     "customer.transfer": "Transfer",

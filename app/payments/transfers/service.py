@@ -87,13 +87,14 @@ async def send(
         recipient = await repository.by_email(session, address) if address else None
     if recipient is None or recipient.disabled or recipient.id == sender:
         raise TransferImpossibleError
+    wallet = ledger.wallet_of(money.currency)
     transfer = Transfer(
         key=key,
         kind="customer.transfer",
         subject=None,
         entries=(
-            Entry(ledger.customer(sender), "wallet", -money),
-            Entry(ledger.customer(recipient.id), "wallet", money),
+            Entry(ledger.customer(sender), wallet, -money),
+            Entry(ledger.customer(recipient.id), wallet, money),
         ),
     )
     return await _post(database, batcher, transfer)
@@ -171,8 +172,9 @@ async def _require(session: AsyncSession, sender: UUID, money: Money) -> None:
 
     The database has the last word: two requests at once may both come as far as this.
     """
+    wallet = ledger.wallet_of(money.currency)
     for account in await ledger.balances(session, ledger.customer(sender)):
-        if (account.purpose, account.currency) == ("wallet", money.currency):
+        if (account.purpose, account.currency) == (wallet, money.currency):
             if account.available >= money.amount:
                 return
             break

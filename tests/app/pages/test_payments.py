@@ -72,7 +72,7 @@ async def test_somebody_pays_and_sees_it_confirmed_in_the_books(
     check_page(overview)
     assert "Coffee beans, 1 kg" in overview.words
     assert "€24.90" in overview.words
-    assert overview.words.index("Purchase") < overview.words.index("Card payment")
+    assert overview.words.index("Purchase") < overview.words.index("Payment")
     assert "\N{MINUS SIGN}\N{NARROW NO-BREAK SPACE}€24.90" in overview.response.text
 
 

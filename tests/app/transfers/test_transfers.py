@@ -16,6 +16,8 @@ from fastapi import FastAPI
 from payments.ledger import exchange as fx
 from payments.ledger import service as ledger
 from payments.ledger.models import ExchangeRate
+from payments.ledger.service import Entry, Transfer
+from payments.money import Money
 from payments.resources import Resources
 from tests.app.backends import MIGRATOR, Cluster
 from tests.app.fixtures import ALICE, BOB, USER_HEADER
@@ -190,6 +192,22 @@ async def test_an_exchange_has_two_legs_at_the_rate_that_was_shown(
     assert (await swap(client, rate_id, 999)).json() == made.json()
     assert await wallet(resources, ALICE) == 10_000 - 999
     assert await wallet(resources, ALICE, "USD") == 1082
+
+
+async def test_coins_are_exchanged_out_of_their_own_wallet(
+    client: httpx.AsyncClient, resources: Resources
+) -> None:
+    coins = Money(5_000_000, "USDT")
+    entries = (Entry("gateway", "gateway_clearing", -coins),
+               Entry(ledger.customer(ALICE), "crypto_wallet", coins))  # fmt: skip
+    async with resources.database.transaction() as session:
+        await ledger.post(
+            session, [Transfer(key="coins", kind="test", subject=None, entries=entries)]
+        )
+    rate_id = await rate(resources, "0.92", base="USDT", quote="EUR")
+    assert (await swap(client, rate_id, 5_000_000)).status_code == 201
+    assert await wallet(resources, ALICE) == 10_000 + 460
+    assert (await swap(client, rate_id, 1_000_000, "y")).json()["code"] == "insufficient_funds"
 
 
 async def test_a_rate_that_does_not_hold_any_more_is_refused(
