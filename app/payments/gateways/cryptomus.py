@@ -5,7 +5,8 @@
 - Who pays too little, too much or too late has paid an amount of a coin that is no order's price:
   it is booked as what it is, in the coin, and waits in suspense for a person.
 - Nothing is given back by itself: an address that a payer sent from may be an exchange's, and what
-  goes there is gone. A person refunds at Cryptomus, who knows whom to ask for an address.
+  goes there is gone. A person refunds at Cryptomus, who knows whom to ask for an address; it gives
+  back everything or nothing, and the books follow.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ MAX_PAGES: Final = 100
 
 UNDER_WAY: Final = frozenset({"process", "confirm_check", "wrong_amount_waiting", "locked"})
 CAME: Final = frozenset({"paid", "paid_over", "wrong_amount"})
+REFUNDING: Final = frozenset({"refund_process", "refund_fail"})
+REFUNDED: Final = "refund_paid"
 FAILED: Final = frozenset({"fail", "system_fail"})
 
 
@@ -224,11 +227,15 @@ def _checkout(invoice: Mapping[str, Any]) -> Checkout:
 def _state(invoice: Mapping[str, Any]) -> tuple[EventKind | None, Money | None]:
     """Return what an invoice says, and the money that came as what it is."""
     status = invoice["payment_status"]
+    if status == REFUNDED:
+        return "refunded_whole", None
     came = _received(invoice)
-    if status == "paid" and not _is_late(invoice):
+    in_full = status in REFUNDING and invoice.get("payer_amount") == invoice.get("payment_amount")
+    if in_full or (status == "paid" and not _is_late(invoice)):
         # In full and in time: Cryptomus stands for the rate, so it is the invoice's own amount.
-        return "paid", units.CRYPTOMUS.read_text(invoice["amount"], text(invoice["currency"]))
-    if came is not None and (status in CAME or (status == "cancel" and came.amount > 0)):
+        return "paid", _asked(invoice)
+    late = status == "cancel" and came is not None and came.amount > 0
+    if came is not None and (late or status in CAME | REFUNDING):
         return "paid", came
     if status in UNDER_WAY:
         return "processing", None
@@ -237,6 +244,10 @@ def _state(invoice: Mapping[str, Any]) -> tuple[EventKind | None, Money | None]:
     if status == "cancel":
         return "expired", None
     return ("ignored", None) if status not in ("check", *CAME) else (None, None)
+
+
+def _asked(invoice: Mapping[str, Any]) -> Money:
+    return units.CRYPTOMUS.read_text(invoice["amount"], text(invoice["currency"]))
 
 
 def _received(invoice: Mapping[str, Any]) -> Money | None:
@@ -260,19 +271,18 @@ def _listed(invoice: Mapping[str, Any]) -> ListedPayment:
     kind, money = _state(invoice)
     statuses: dict[EventKind | None, Literal["paid", "failed"]] = {
         "paid": "paid",
+        "refunded_whole": "paid",
         "failed": "failed",
         "expired": "failed",
     }
-    asked = units.CRYPTOMUS.read_text(invoice["amount"], text(invoice["currency"]))
-    shown = money or asked
+    shown = money or _asked(invoice)
     return ListedPayment(
         payment_ref=text(invoice["uuid"]),
         checkout_ref=text(invoice["uuid"]),
         payment_id=our_id(invoice.get("order_id")),
         status=statuses.get(kind, "pending"),
         money=shown,
-        # Cryptomus says that it gave back, not how much; a person did so, and knows.
-        refunded=Money(0, shown.currency),
+        refunded=Money(shown.amount if kind == "refunded_whole" else 0, shown.currency),
         fee=None,
         created=instant(invoice.get("created_at")),
     )

@@ -27,8 +27,9 @@ EventKind = Literal[
     "failed",
     "expired",
     "look",
-    # money that goes back: all of a payment so far, or one refund by its id
+    # money that goes back: all of a payment so far, everything that came, or one refund by its id
     "refunded",
+    "refunded_whole",
     "refund_settled",
     "refund_failed",
     "dispute_opened",
@@ -123,11 +124,11 @@ class Checkout:
 class GatewayEvent:
     """What a gateway tells us, in our words: only what we act on, nothing of the raw message.
 
-    `refunded` events carry in `money` all that was refunded so far, not the last refund; the other
-    kinds carry their own amount (the one refund, what is disputed, what is paid out). `total` is
-    all that was refunded so far, where one refund's event tells that, too. `fee` is what the
-    gateway kept, where the event tells. `delivery_id` is an id that no signature covers: evidence,
-    never a key.
+    `refunded` events carry in `money` all that was refunded so far, not the last refund;
+    `refunded_whole` says that nothing is left of what came, whatever that was. The other kinds
+    carry their own amount (the one refund, what is disputed, what is paid out). `total` is all that
+    was refunded so far, where one refund's event tells that, too. `fee` is what the gateway kept,
+    where the event tells. `delivery_id` is an id that no signature covers: evidence, never a key.
     """
 
     gateway: str

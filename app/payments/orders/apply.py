@@ -167,6 +167,18 @@ async def _on_review_refunded(
     return "applied", "given back out of suspense"
 
 
+async def _on_refunded_whole(
+    session: AsyncSession, order: Order, payment: Payment, event: GatewayEvent
+) -> Result:
+    """Book that everything was given back, of what was ordered or of what waits in suspense."""
+    if payment.status == "review":
+        if await suspense.give_back_whole(session, order, payment):
+            return "applied", "given back out of suspense"
+        return "refused", "nothing waits in suspense: a person books it"
+    whole = replace(event, money=Money(payment.captured, payment.currency))
+    return await _on_refunded(session, order, payment, whole)
+
+
 async def _on_refund(
     session: AsyncSession, order: Order, payment: Payment, event: GatewayEvent
 ) -> Result:
@@ -236,6 +248,7 @@ _HANDLERS: Final[
 ] = {
     "paid": _on_paid,
     "refunded": _on_refunded,
+    "refunded_whole": _on_refunded_whole,
     "refund_settled": _on_refund,
     "refund_failed": _on_refund,
     "dispute_opened": disputes.apply,

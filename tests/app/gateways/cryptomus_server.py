@@ -44,7 +44,8 @@ class CryptomusServer(Server):
         ref = str(uuid.uuid4())
         self.invoices[ref] = {
             "uuid": ref, "order_id": body["order_id"], "amount": body["amount"],
-            "currency": body["currency"], "payment_amount": None, "payer_currency": None,
+            "currency": body["currency"], "payment_amount": None, "payer_amount": None,
+            "payer_currency": None,
             "url": f"https://pay.cryptomus.test/pay/{ref}", "payment_status": "check",
             "expired_at": int(time.time()) + body["lifetime"], "created_at": _now(),
             "updated_at": _now(), "is_final": False,
@@ -77,10 +78,10 @@ class CryptomusServer(Server):
     def pay(
         self, ref: str, status: str = "paid", amount: str = "25.10", coin: str = "USDT"
     ) -> Json:
-        """Let coins arrive."""
+        """Let coins arrive; 25.10 USDT were asked for."""
         self.invoices[ref] |= {
             "payment_status": status, "payment_amount": amount, "payer_currency": coin,
-            "updated_at": _now(),
+            "payer_amount": "25.10", "updated_at": _now(),
         }  # fmt: skip
         return self.invoices[ref]
 

@@ -13,6 +13,8 @@ import pytest
 from payments.gateways.config import CryptomusSettings
 from payments.gateways.registry import build as build_gateways
 from payments.money import Money
+from payments.orders import suspense
+from payments.orders.asking import locked
 from payments.reconcile import service as reconciling
 from payments.refunds.service import RefundNotOfferedError
 from payments.resources import Resources
@@ -31,6 +33,18 @@ PAID = {
 
 async def deliver(client: httpx.AsyncClient, body: bytes) -> httpx.Response:
     return await client.post(HOOK, content=body)
+
+
+async def reconciled(resources: Resources) -> list[tuple[str, bool]]:
+    """Run a reconciliation; returns each difference with whether it was repaired."""
+    now = datetime.now(UTC)
+    report = await reconciling.reconcile(
+        resources,
+        resources.gateways.need("cryptomus"),
+        since=now - timedelta(hours=1),
+        until=now + timedelta(seconds=2),
+    )
+    return [(line.kind, line.repaired) for line in report.lines]
 
 
 def test_it_is_off_until_it_is_turned_on(settings: ServiceSettings) -> None:
@@ -183,6 +197,58 @@ async def test_refunds_are_a_persons(
         await give_back(resources, (await payment(resources))["id"])
 
 
+async def test_what_a_person_gives_back_at_cryptomus_is_booked(
+    client: httpx.AsyncClient, cryptomus: CryptomusServer, resources: Resources
+) -> None:
+    await place(client, "cryptomus")
+    (ref,) = cryptomus.invoices
+    cryptomus.pay(ref)
+    await look(resources)
+    for status, expected in (("refund_process", "paid"), ("refund_paid", "refunded")):
+        cryptomus.pay(ref, status)
+        await deliver(client, cryptomus.event(ref))
+        await look(resources)
+        assert (await payment(resources))["order_status"] == expected
+    given = await books(resources)
+    assert given.get(("gateway_clearing", "EUR"), 0) == 0
+    assert await reconciled(resources) == [], "the list says the same"
+
+
+@pytest.mark.parametrize("credited", [False, True])
+async def test_what_waited_in_suspense_and_is_given_back_waits_no_more(
+    client: httpx.AsyncClient, cryptomus: CryptomusServer, resources: Resources, credited: bool
+) -> None:
+    await place(client, "cryptomus")
+    (ref,) = cryptomus.invoices
+    cryptomus.pay(ref, "wrong_amount", "12.55")
+    await look(resources)
+    if credited:
+        async with resources.database.transaction() as session:
+            order, row = await locked(session, (await payment(resources))["id"])
+            await suspense.credit_wallet(session, order, row, by="tests")
+    before = await books(resources)
+    cryptomus.pay(ref, "refund_paid", "12.55")
+    await deliver(client, cryptomus.event(ref))
+    await look(resources)
+    assert await books(resources) == (before if credited else {}), "never twice"
+    if credited:
+        assert before["crypto_wallet", "USDT"] == 12_550_000, "coins stay coins"
+    assert (await payment(resources))["status"] == "review"
+
+
+async def test_a_payment_whose_news_was_lost_is_found_though_it_was_given_back_since(
+    client: httpx.AsyncClient, cryptomus: CryptomusServer, resources: Resources
+) -> None:
+    await place(client, "cryptomus")
+    (ref,) = cryptomus.invoices
+    cryptomus.pay(ref, "refund_paid")
+    await look(resources)
+    assert (await payment(resources))["status"] == "open", "nothing can go back that never came"
+    assert await reconciled(resources) == [("unpaid_here", True)]
+    assert await reconciled(resources) == [("refunded", True)]
+    assert (await payment(resources))["order_status"] == "refunded"
+
+
 async def test_every_order_of_cryptomus_events_ends_the_same(
     client: httpx.AsyncClient, cryptomus: CryptomusServer, resources: Resources
 ) -> None:
@@ -210,12 +276,5 @@ async def test_reconciliation_pages_through_the_list(
         await place(client, "cryptomus", key=f"order-{number}")
     for ref in cryptomus.invoices:
         cryptomus.pay(ref)
-    now = datetime.now(UTC)
-    report = await reconciling.reconcile(
-        resources,
-        resources.gateways.need("cryptomus"),
-        since=now - timedelta(hours=1),
-        until=now + timedelta(seconds=2),
-    )
-    assert [(line.kind, line.repaired) for line in report.lines] == [("unpaid_here", True)] * 3
+    assert await reconciled(resources) == [("unpaid_here", True)] * 3
     assert (await payment(resources))["order_status"] == "paid"

@@ -13,7 +13,7 @@ from twin.gateways.common.gateway import Action, Field, Gateway
 from twin.gateways.common.gateway import Site as Host
 from twin.gateways.common.tables import Book, Object
 from twin.gateways.common.webhooks import Webhooks
-from twin.gateways.cryptomus.api import Api
+from twin.gateways.cryptomus.api import REFUNDABLE, Api
 from twin.gateways.cryptomus.invoices import KINDS, WAITING, Invoices, shown
 from twin.gateways.cryptomus.pay import WAYS, Pay
 from twin.gateways.cryptomus.webhooks import ENDPOINT, CryptomusDialect
@@ -54,6 +54,13 @@ class Cryptomus(Gateway):
                 ),
                 run=self._fail,
             ),
+            Action(
+                name="refund",
+                label="Refund an invoice",
+                text="The merchant gives back what came, on Cryptomus' own pages.",
+                fields=(Field(name="invoice", label="Invoice's uuid"),),
+                run=self._refund,
+            ),
         )
 
     def hosts(self) -> Mapping[str, Host]:
@@ -75,10 +82,21 @@ class Cryptomus(Gateway):
                 with self.book.transaction():
                     self.invoices.settle(dict(each))
 
-    def _fail(self, values: Mapping[str, str]) -> Object:
+    def _named(self, values: Mapping[str, str]) -> Object:
         invoice = self.book.tables["invoice"].get(values["invoice"])
         if invoice is None:
             raise ValueError(f"invoice: there is no {values['invoice']}")
+        return invoice
+
+    def _refund(self, values: Mapping[str, str]) -> Object:
+        invoice = self._named(values)
+        if invoice["status"] not in REFUNDABLE:
+            raise ValueError(f"invoice: it is {invoice['status']}, there is nothing to give back")
+        with self.book.transaction():
+            return {"id": invoice["uuid"], **shown(self.invoices.refund(invoice))}
+
+    def _fail(self, values: Mapping[str, str]) -> Object:
+        invoice = self._named(values)
         if invoice["is_final"]:
             raise ValueError(f"invoice: it is {invoice['status']} already")
         with self.book.transaction():

@@ -23,7 +23,7 @@ from twin.gateways.cryptomus.invoices import COINS, Invoices, shown
 from twin.gateways.cryptomus.signing import sign
 
 PAGE = 15
-_REFUNDABLE = ("paid", "paid_over", "wrong_amount", "refund_fail")
+REFUNDABLE = ("paid", "paid_over", "wrong_amount", "refund_fail")
 
 
 class Api(JsonApi):
@@ -96,7 +96,7 @@ def operations(invoices: Invoices) -> list[Operation]:
 
     def refund(call: Call) -> Object:
         invoice = named(call)
-        if invoice["status"] not in _REFUNDABLE:
+        if invoice["status"] not in REFUNDABLE:
             raise bad("Payment is not available for refund.", status=400)
         invoices.refund(invoice)
         return _result([])
