@@ -1,13 +1,14 @@
 // Small helpers. Every page works without them.
 "use strict";
 
-// Times in the reader's own zone; the server writes UTC.
+// Times in the reader's own zone, which they name; the server writes UTC.
 for (const time of document.querySelectorAll("time[datetime]")) {
   const when = new Date(time.dateTime);
   if (!Number.isNaN(when.getTime())) {
     time.title = time.textContent.trim();
     time.textContent = when.toLocaleString("en-GB", {
       day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit",
+      timeZoneName: "short",
     });
   }
 }
