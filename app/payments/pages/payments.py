@@ -52,7 +52,17 @@ REVIEW: Final = Note(
     "wait", "What arrived does not fit the order. A person is looking at it; you need do nothing."
 )
 NOT_REACHED: Final = Note(
-    "bad", "The payment provider did not accept this order. Nothing was charged."
+    "bad",
+    "The payment provider did not accept this order. Nothing was charged. Try again, or begin a"
+    " new payment and choose another way to pay.",
+)
+FAILED: Final = Note(
+    "bad",
+    "The payment was refused, and nothing was charged. Pay again, with another card if you have"
+    " one, or ask your bank why.",
+)
+EXPIRED: Final = Note(
+    "info", "Nobody paid in time, and nothing was charged. If you still want it, try again."
 )
 
 NOT_OFFERED: Final = Note("bad", "This way to pay is not offered for that. Choose again.")
@@ -67,7 +77,12 @@ GATEWAYS: Final = {
 RETRYABLE: Final = frozenset({"remote_failed", "failed", "expired"})
 """Nothing was paid and nothing can be any more; the service has the last word."""
 
-_NOTES: Final = {"remote_failed": NOT_REACHED, "review": REVIEW}
+_NOTES: Final = {
+    "remote_failed": NOT_REACHED,
+    "review": REVIEW,
+    "failed": FAILED,
+    "expired": EXPIRED,
+}
 
 Text = Annotated[str, Form()]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments.errors import NotFoundError, ProblemError
 from payments.pages.account import CurrentSession
@@ -17,6 +20,8 @@ from payments.pages.status import State, Tone
 from payments.people.sessions import Session
 from payments.resources import Resources
 from payments.subscriptions import service
+from payments.subscriptions.models import Invoice
+from payments.subscriptions.periods import DUNNING
 from payments.subscriptions.plans import PLANS, Plan
 from payments.subscriptions.service import SubscriptionStateError, SubscriptionView
 
@@ -34,6 +39,14 @@ _STATES: Final[dict[str, tuple[str, Tone]]] = {
     "canceled": ("Ended", "calm"),
     "expired": ("Ended", "calm"),
 }
+
+_MEANINGS: Final = {
+    "incomplete": "It begins when the first payment is confirmed. Unpaid, it lapses within a day.",
+    "past_due": "The last payment did not go through. We try again over the next"
+    f" {sum(DUNNING, timedelta()).days} days, then it ends. Pay what is due, and it goes on.",
+    "paused": "It is not renewed, and nothing is charged, until you resume it.",
+}
+"""What a status asks of the customer, where its badge does not say it all."""
 
 _NOTES: Final = {
     "begun": Note("good", "Your subscription has begun."),
@@ -220,20 +233,23 @@ class SubscriptionPages:
     ) -> Response:
         async with self._resources.database.transaction() as transaction:
             mine = await service.list_for(transaction, session.user_id)
+            differences = await _differences(transaction, mine)
         offered = sorted({code for plan in PLANS.values() for code in plan.prices})
         chosen = currency if currency in offered else "EUR"
-        live = [view for view in mine if view.status not in ENDED]
+        live = [_row(view, differences) for view in mine if view.status not in ENDED]
+        # What one can change to is no second subscription beside the first.
+        taken = {key for row in live for key in row["plans"]}
         return await self._renderer.page(
             request,
             "subscriptions.html",
             status,
             note=note,
-            mine=[_row(view) for view in live],
-            ended=[_row(view) for view in mine if view.status in ENDED],
+            mine=live,
+            ended=[_row(view, differences) for view in mine if view.status in ENDED],
             plans=[
                 (plan, plan.price(chosen))
                 for plan in PLANS.values()
-                if chosen in plan.prices and plan.key not in {view.plan for view in live}
+                if chosen in plan.prices and plan.key not in taken
             ],
             trial=not mine,
             currencies=offered,
@@ -242,19 +258,39 @@ class SubscriptionPages:
         )
 
 
-def _row(view: SubscriptionView) -> dict[str, Any]:
+async def _differences(
+    session: AsyncSession, views: Sequence[SubscriptionView]
+) -> Mapping[UUID, UUID]:
+    """Return the orders that pay for changes of plan under way, by their subscription."""
+    changing = [view.id for view in views if view.next_plan]
+    rows = await session.execute(
+        select(Invoice.subscription_id, Invoice.order_id).where(
+            Invoice.subscription_id.in_(changing),
+            Invoice.kind == "change",
+            Invoice.status == "open",
+            Invoice.order_id.is_not(None),
+        )
+    )
+    return {subscription_id: order_id for subscription_id, order_id in rows if order_id}
+
+
+def _row(view: SubscriptionView, differences: Mapping[UUID, UUID]) -> dict[str, Any]:
     """Return what the page shows of a subscription, and what can be done with it."""
     label, tone = _STATES.get(view.status, (view.status.capitalize(), "calm"))
     plan = PLANS.get(view.plan)
     running = view.status in service.RUNNING
+    changes = _others(plan, view) if running and not view.next_plan else []
     return {
         "view": view,
         "name": _name(view.plan),
         "interval": plan.interval if plan else "",
         "next": _name(view.next_plan) if view.next_plan else None,
+        "difference": differences.get(view.id),
         "state": State(label, tone),
+        "meaning": _MEANINGS.get(view.status),
         "due": view.order_id is not None and view.status not in ENDED,
-        "changes": _others(plan, view) if running and not view.next_plan else [],
+        "changes": [(other, other.price(view.money.currency)) for other in changes],
+        "plans": {view.plan, view.next_plan, *(other.key for other in changes)},
         "pausable": view.status == "active" and not view.cancel_at_end,
         "resumable": view.status == "paused" or (running and view.cancel_at_end),
     }
