@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 from payments.admin.money_views import PayoutLine, ReviewLine
 from payments.admin.tables import Form, Input
 from payments.admin.views import PaymentRow
 from payments.money import Money
+
+NAMES: Final = {
+    "stripe": "Stripe",
+    "razorpay": "Razorpay",
+    "paypal": "PayPal",
+    "cryptomus": "Cryptomus",
+}
 
 
 def refund_form(payment: PaymentRow, key: str) -> Form:
@@ -96,7 +104,7 @@ def reconcile_forms(gateways: Sequence[str]) -> list[Form]:
             action="/admin/reconciliation",
             about="The last two days are held against the gateway's own list. It also happens by"
             " itself, daily at 02:00 UTC.",
-            buttons=[("gateway", name, name.capitalize()) for name in gateways],
+            buttons=[("gateway", name, NAMES.get(name, name)) for name in gateways],
         )
     ]
 
@@ -122,6 +130,7 @@ def cancel_form(subscription_id: UUID) -> Form:
     return Form(
         title="Cancel",
         action=f"/admin/subscriptions/{subscription_id}/cancel",
-        about="Nothing is refunded by this alone.",
-        buttons=(("when", "end", "With its period"), ("when", "now", "Now")),
+        about="Cancelled now, it ends at once, and what is paid cannot be used any more. Nothing is"
+        " refunded by this alone.",
+        buttons=(("when", "end", "Cancel at the end of the period"), ("when", "now", "Cancel now")),
     )

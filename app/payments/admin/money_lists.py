@@ -61,10 +61,11 @@ def badge(status: str) -> Cell:
     return Cell(badge=State(payment_state(status).label, _TONES.get(status, "calm")))
 
 
-def refunds(lines: Sequence[RefundLine], *, label: str = "Refunds") -> Table:
+def refunds(lines: Sequence[RefundLine], *, empty: str = "There is no such refund.") -> Table:
     """Return refunds."""
     return Table(
-        label=label,
+        label="Refunds",
+        empty=empty,
         columns=("Refund", "Asked", "Gateway", "By", "Status", "Amount"),
         rows=[
             (
@@ -84,6 +85,7 @@ def disputes(lines: Sequence[DisputeLine]) -> Table:
     """Return disputes."""
     return Table(
         label="Disputes",
+        empty="There is no such dispute.",
         columns=("Dispute", "Opened", "Gateway", "Status", "Amount"),
         rows=[
             (
@@ -102,6 +104,7 @@ def payouts(lines: Sequence[PayoutLine]) -> Table:
     """Return payouts."""
     return Table(
         label="Payouts",
+        empty="There is no such payout.",
         columns=("Merchant", "Asked", "By", "Status", "Amount"),
         rows=[
             (
@@ -120,6 +123,7 @@ def reviews(lines: Sequence[ReviewLine]) -> Table:
     """Return payments that did not fit."""
     return Table(
         label="Payments in review",
+        empty="Nothing waits for a decision: all money that came fits its order.",
         columns=("Order", "Since", "Gateway", "State", "Waits"),
         rows=[
             (
@@ -180,7 +184,12 @@ def differences(detail: RunDetail) -> Table:
             )
             for one in detail.differences
         ],
-        empty="Both sides agree.",
+        # Whoever was not asked, or not to the end, has not agreed.
+        empty="It was not done: nothing is known of the two sides."
+        if detail.run.error
+        else "Both sides agree."
+        if detail.run.complete
+        else "What was listed agrees, and not all was listed.",
     )
 
 
@@ -188,6 +197,7 @@ def rates(lines: Sequence[RateLine]) -> Table:
     """Return exchange rates."""
     return Table(
         label="Exchange rates",
+        empty="There is no rate yet: nothing can be exchanged.",
         columns=("Pair", "Rate", "From", "Until", "Source"),
         rows=[
             (
@@ -206,6 +216,7 @@ def subscriptions(lines: Sequence[SubscriptionLine]) -> Table:
     """Return subscriptions."""
     return Table(
         label="Subscriptions",
+        empty="There is no such subscription.",
         columns=("Plan", "Since", "Period ends", "Status", "Price"),
         rows=[
             (
@@ -228,6 +239,7 @@ def deliveries(lines: Sequence[DeliveryLine]) -> Table:
     """Return webhooks to customers."""
     return Table(
         label="Deliveries",
+        empty="There is no such delivery.",
         columns=("Event", "When", "Attempts", "Answer", "State"),
         rows=[
             (
@@ -249,6 +261,7 @@ def health(found: Health) -> list[Table]:
         _shares("The week", found.week, found.threshold_percent),
         Table(
             label="Differences that nobody has repaired",
+            empty="There is none.",
             columns=("Kind", "Number"),
             rows=[
                 (text(kind.replace("_", " ").capitalize()), text(str(number)))

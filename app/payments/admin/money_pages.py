@@ -90,11 +90,13 @@ class MoneyPages(MoneyDesk):
         async with self._database.transaction() as session:
             payment = (await read_payment(session, payment_id)).payment
             found = await reads.refunds_of(session, payment_id)
+        left = payment.captured > payment.refunded
+        empty = "Nothing of it was refunded." if left else "Nothing was paid that can be refunded."
         view = View(
             title=f"Refunds of {payment.description}",
             back=(f"/admin/payments/{payment_id}", "Payment"),
-            forms=[refund_form(payment, uuid4().hex)] if payment.captured else (),
-            tables=[lists.refunds(found)],
+            forms=[refund_form(payment, uuid4().hex)] if left else (),
+            tables=[lists.refunds(found, empty=empty)],
         )
         return self._show(request, admin, view, status=status, note=note)
 

@@ -15,6 +15,7 @@ from payments.admin.words import (
     NOTES,
     PAYMENT_STATUSES,
     PURPOSES,
+    WAITING_PATHS,
     WEBHOOK_STATES,
     payment_state,
     waiting_label,
@@ -89,7 +90,10 @@ class AdminPages:
             overview=found,
             payments=[(count, payment_state(count.status)) for count in found.payments_today],
             webhooks=[(webhook_state(state), n) for state, n in found.webhooks.items()],
-            waiting=[(waiting_label(name), n) for name, n in found.waiting.items()],
+            waiting=[
+                (waiting_label(name), n, WAITING_PATHS.get(name))
+                for name, n in found.waiting.items()
+            ],
             violations=[(waiting_label(name), n) for name, n in found.violations.items()],
         )
 

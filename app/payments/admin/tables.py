@@ -35,6 +35,16 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     empty: str = "There is none."
 
+    @property
+    def amounts(self) -> frozenset[str]:
+        """The columns of amounts, which stand below each other at their right."""
+        return frozenset(
+            column
+            for row in self.rows
+            for column, cell in zip(self.columns, row, strict=True)
+            if cell.money
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Input:

@@ -60,6 +60,16 @@ class PaymentRow:
         """What is to be paid."""
         return Money(self.amount, self.currency)
 
+    @property
+    def captured_money(self) -> Money:
+        """What was paid."""
+        return Money(self.captured, self.currency)
+
+    @property
+    def refunded_money(self) -> Money:
+        """What of it was given back."""
+        return Money(self.refunded, self.currency)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Change:

@@ -40,6 +40,14 @@ WEBHOOK_STATES: Final = (
     ("refused", "Refused"),
     ("ignored", "Ignored"),
 )
+WAITING_PATHS: Final = {
+    "webhooks_parked": "/admin/webhooks?state=parked",
+    "webhooks_failed": "/admin/webhooks?state=failed",
+    "payments_unknown": "/admin/payments?status=unknown",
+    "payments_in_review": "/admin/reviews",
+}
+"""Where a person looks at what waits."""
+
 PURPOSES: Final = (
     ("", "All"),
     ("wallet", "Wallets"),

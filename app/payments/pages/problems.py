@@ -56,6 +56,7 @@ def pages(renderer: Renderer) -> PageOfProblem:
             status=status,
             heading=_HEADINGS.get(status, "Something went wrong"),
             message=_MESSAGES.get(status, str(problem["detail"])),
+            home=_home(request),
             retry=status in _RETRY and request.method == "GET",
             request_id=problem["request_id"],
         )
@@ -70,6 +71,15 @@ def wants_page(request: Request) -> bool:
     if request.url.path.startswith(_NOT_FOR_BROWSERS):
         return False
     return "text/html" in request.headers.get("accept", "")
+
+
+def _home(request: Request) -> tuple[str, str]:
+    """Return where whoever is looking begins, and what that is called."""
+    if getattr(request.state, "admin", None):
+        return "/admin", "To the administration"
+    if getattr(request.state, "session", None):
+        return "/dashboard", "To the overview"
+    return "/", "To the first page"
 
 
 def _log_in(request: Request) -> str:
