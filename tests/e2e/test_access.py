@@ -8,62 +8,44 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.e2e import people
 from tests.e2e.conftest import Platform
-from twin.access import totp
+from tests.e2e.people import Admin
 from twin.access.ssh import TOKEN_ID, TOKEN_SECRET
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
-_CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 _ADA, _VISITOR = "ada@payments.localhost", "visitor@payments.localhost"
 _PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/150.0 Safari/537.36"
-"""A headless browser says that it is one, and would be challenged."""
 _SSH = "ssh.payments.localhost"
-_SECONDS = 30_000  # playwright counts in milliseconds
 
 
 @pytest.fixture(scope="module")
 def browser(platform: Platform) -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        started = driver.chromium.launch(
-            executable_path=_CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
-        )
+    with people.chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A browser that nobody has logged in with."""
-    context = browser.new_context(ignore_https_errors=True, user_agent=_PERSON)
-    context.set_default_timeout(_SECONDS)
-    yield context.new_page()
-    context.close()
-
-
-def _code(key: str) -> str:
-    return totp.code(key, int(time.time()) // totp.STEP)
+    with people.visit(browser) as opened:
+        yield opened
 
 
 def test_an_admin_comes_in_and_is_known(platform: Platform, page: Page) -> None:
     page.goto(f"{platform.url}/admin")
     assert "accounts.google.localhost" in page.url, page.url
-    page.get_by_role("button", name=_ADA).click()
-    key = page.locator("#key").inner_text()
-    page.get_by_label("6 digits").fill(_code(key))
-    page.get_by_role("button", name="Add authenticator").click()
-    expect(page.get_by_text(_ADA).first).to_be_visible()
+    Admin(page, platform.url, _ADA).come_in()
     assert page.url == f"{platform.url}/admin"
     cookies = {each["name"]: each for each in page.context.cookies(f"{platform.url}/admin")}
     assert cookies["CF_Authorization"]["httpOnly"]

@@ -8,47 +8,34 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
+from tests.e2e import people
 from tests.e2e.conftest import Platform
+from tests.e2e.people import Customer
 from tools import process, smoke, twin
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
-_CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-_FLAGS = [
-    "--no-sandbox",  # a container's root has none of its own
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-_PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/150.0 Safari/537.36"
 _EMAIL = "ada@example.com"
-_PASSWORD = "correct horse battery"
-_SECONDS = 30_000  # playwright counts in milliseconds
 
 
 @pytest.fixture(scope="module")
 def page(platform: Platform) -> Iterator[Page]:
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=_CHROMIUM, args=_FLAGS)
-        # A person clicks the warning away once; that the certificate is right is tested without.
-        # By its own name, "HeadlessChrome", it would be challenged as a program at every visit.
-        context = browser.new_context(ignore_https_errors=True, user_agent=_PERSON)
-        context.set_default_timeout(_SECONDS)
-        opened = context.new_page()
+    with people.chromium() as browser, people.visit(browser) as opened:
         yield opened
-        browser.close()
+
+
+@pytest.fixture(scope="module")
+def paid() -> list[str]:
+    """The order that was paid, once it is."""
+    return []
 
 
 def test_up_ends_with_what_to_do_next(platform: Platform, times: dict[str, Any]) -> None:
@@ -63,47 +50,41 @@ def test_the_certificate_is_the_twin_s_own(platform: Platform) -> None:
     assert status == 200, body
 
 
-def test_a_person_registers_and_pays(platform: Platform, page: Page) -> None:
-    page.goto(platform.url)
-    page.get_by_role("link", name="Open an account").first.click()
-    page.get_by_label("E-mail").fill(_EMAIL)
-    page.get_by_label("Password", exact=True).fill(_PASSWORD)
-    page.get_by_role("button", name="Open account").click()
-    page.get_by_label("E-mail").fill(_EMAIL)
-    page.get_by_label("Password", exact=True).fill(_PASSWORD)
-    page.get_by_role("button", name="Log in").click()
-    page.get_by_role("heading", name="Overview").wait_for()
-    page.goto(f"{platform.url}/payments/new")
-    page.get_by_role("button", name="Continue to checkout").click()
+def test_a_person_registers_and_pays(platform: Platform, page: Page, paid: list[str]) -> None:
+    customer = Customer(page, platform.url, _EMAIL)
+    customer.join()
+    paid.append(customer.order("Coffee beans", "Card, by Stripe"))
     page.get_by_label("Card number").wait_for()
     assert "checkout.stripe" in page.url, "the card is typed on the provider's page, never on ours"
-    if page.get_by_label("E-mail").is_editable():
-        page.get_by_label("E-mail").fill(_EMAIL)
-    page.get_by_label("Card number").fill("4242 4242 4242 4242")
-    page.get_by_label("Expiry date").fill("12 / 34")
-    page.get_by_label("CVC").fill("123")
-    page.get_by_label("Name on card").fill("Ada Lovelace")
-    page.locator("#submit").click()
-    expect(page.get_by_text("Paid", exact=True).first).to_be_visible(timeout=_SECONDS)
+    people.pay_with_card(page, _EMAIL)
+    expect(page.get_by_text("Paid", exact=True).first).to_be_visible(timeout=people.SECONDS)
     assert page.url.startswith(platform.url), "the provider sends the person back"
 
 
-def test_the_payment_is_in_the_database_and_the_books_balance(platform: Platform) -> None:
-    order = platform.psql("SELECT status, amount > 0, paid_at IS NOT NULL FROM payments.orders")
-    assert order == "paid|t|t"
+def test_the_payment_is_in_the_database_and_the_books_balance(
+    platform: Platform, paid: list[str]
+) -> None:
+    order = platform.psql(
+        f"SELECT status, amount, paid_at IS NOT NULL FROM payments.orders WHERE id = '{paid[0]}'"  # noqa: S608
+    )
+    assert order == "paid|2490|t"
     sums = platform.psql(
-        "SELECT sum(amount), count(*) >= 2 FROM payments.ledger_entries GROUP BY currency"
+        "SELECT sum(e.amount), count(*) >= 2 FROM payments.ledger_entries e "  # noqa: S608
+        "JOIN payments.ledger_transfers t ON t.id = e.transfer_id "
+        f"WHERE t.subject = 'order:{paid[0]}' GROUP BY e.currency"
     )
     assert sums == "0|t", "every entry has its counterpart"
 
 
-def test_only_the_webhook_made_it_paid(platform: Platform) -> None:
-    order = platform.psql("SELECT id FROM payments.orders")
-    events = platform.psql("SELECT event_type FROM payments.webhook_inbox ORDER BY 1").split()
+def test_only_the_webhook_made_it_paid(platform: Platform, paid: list[str]) -> None:
+    events = platform.psql(
+        "SELECT i.event_type FROM payments.webhook_inbox i "  # noqa: S608
+        f"JOIN payments.payments p ON p.id = i.payment_id WHERE p.order_id = '{paid[0]}'"
+    ).split()
     assert "checkout.session.completed" in events, f"nothing else may say so: {events}"
     moves = platform.psql(
         "SELECT cause FROM payments.status_changes WHERE applied AND entity = 'order' "  # noqa: S608
-        f"AND to_status = 'paid' AND entity_id = '{order}'"
+        f"AND to_status = 'paid' AND entity_id = '{paid[0]}'"
     ).splitlines()
     assert len(moves) == 1, f"paid once: {moves}"
 
@@ -113,7 +94,7 @@ def test_the_payment_is_in_the_logs(platform: Platform) -> None:
     lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     routes = {line.get("route") for line in lines if line.get("status") in (200, 204)}
     assert "/webhooks/{gateway_name}" in routes, f"the gateway's call is a line: {routes}"
-    assert _PASSWORD not in text
+    assert people.PASSWORD not in text
     assert "4242424242424242" not in text.replace(" ", "")
 
 
@@ -162,7 +143,7 @@ def test_a_killed_twin_is_brought_back_with_everything(platform: Platform, page:
         time.sleep(0.05)
     assert "no changes" in platform.make("up")
     page.goto(f"{platform.url}/dashboard")
-    expect(page.get_by_text("Paid", exact=True).first).to_be_visible(timeout=_SECONDS)
+    expect(page.get_by_text("Paid", exact=True).first).to_be_visible(timeout=people.SECONDS)
 
 
 def test_an_engine_stopped_in_the_middle_is_recovered(platform: Platform) -> None:
