@@ -24,8 +24,9 @@ from payments.admin.money_forms import (
 from payments.admin.pages import Filter, Told
 from payments.admin.reads import payment as read_payment
 from payments.admin.tables import View, amount, at, mono, text
-from payments.admin.words import NOTES
+from payments.admin.words import NOTES, refund_there
 from payments.errors import NotFoundError, UnprocessableError
+from payments.gateways.protocol import Refunding
 from payments.orders.models import Order, Payment
 from payments.pages.render import Note, Renderer
 from payments.paging import SIZE, Cursor
@@ -92,10 +93,13 @@ class MoneyPages(MoneyDesk):
             found = await reads.refunds_of(session, payment_id)
         left = payment.captured > payment.refunded
         empty = "Nothing of it was refunded." if left else "Nothing was paid that can be refunded."
+        asked = isinstance(self._resources.gateways.get(payment.gateway), Refunding)
+        if left and not asked and note is None:
+            note = refund_there(payment.gateway)
         view = View(
             title=f"Refunds of {payment.description}",
             back=(f"/admin/payments/{payment_id}", "Payment"),
-            forms=[refund_form(payment, uuid4().hex)] if left else (),
+            forms=[refund_form(payment, uuid4().hex)] if left and asked else (),
             tables=[lists.refunds(found, empty=empty)],
         )
         return self._show(request, admin, view, status=status, note=note)

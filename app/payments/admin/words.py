@@ -78,6 +78,16 @@ NOTES: Final = {
 }
 
 
+def refund_there(gateway: str) -> Note:
+    """Return what to do about a payment whose gateway is not asked for refunds."""
+    name = gateway.capitalize()
+    return Note(
+        "info",
+        f"{name} gives nothing back by itself. Refund the payment at {name}: when it tells of that,"
+        " the books and the customer's page follow.",
+    )
+
+
 def payment_state(status: str) -> State:
     """Return the badge of a payment's status."""
     return State(_words(status), _TONES.get(status, "calm"))

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from payments.reconcile.models import Run
 from tests.app.admin.test_admin import _park
 from tests.app.admin.test_money import paid_payment, send
+from tests.app.backends import MIGRATOR, Cluster
 from tests.app.people.fixtures import Till
 from tests.app.people.site import Browser
 
@@ -27,6 +28,18 @@ async def test_a_payment_shows_amounts_in_its_currency(
     await send(desk, refund, f"{path}/refund", amount="16.60", reason="torn, too")
     whole = await desk.get(f"{path}/refund")
     assert f"{path}/refund" not in whole.forms, "there is nothing left to refund"
+
+
+async def test_a_gateway_that_refunds_only_by_hand_is_named_in_place_of_a_form(
+    desk: Browser, site: FastAPI, till: Till, postgres: Cluster, database_name: str
+) -> None:
+    payment_id = await paid_payment(site, till)
+    with postgres.connect(MIGRATOR, database_name) as connection:
+        connection.execute("UPDATE payments.payments SET gateway = 'cryptomus'")
+    path = f"/admin/payments/{payment_id}/refund"
+    page = await desk.get(path)
+    assert "Refund the payment at Cryptomus" in page.words
+    assert path not in page.forms
 
 
 async def test_a_reconciliation_that_was_not_done_does_not_say_that_both_sides_agree(
