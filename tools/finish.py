@@ -19,6 +19,12 @@ CARDS = (
     ("4000 0000 0000 0002", "is declined"),
     ("4000 0000 0000 9995", "is declined: insufficient funds"),
 )
+OTHERS = (
+    ("by Razorpay", "the UPI id success@razorpay, or failure@razorpay"),
+    ("with PayPal", "buyer@example.com, any password"),
+    ("in coins", "Cryptomus' page asks how much comes: all, less, more, late"),
+)
+ADMIN = "ada@payments.localhost"
 
 
 def show_result(
@@ -38,9 +44,12 @@ def show_result(
     row("Platform", url)
     row("Twin", f"https://twin.localhost:{port}  what is deployed, payments, webhooks")
     row("Log in", "register with any e-mail address and a password of 12 characters")
-    row("Pay", "any future date, any CVC, with the card")
+    row("Pay by card", "any future date, any CVC, with the card")
     for number, does in CARDS:
         row("", f"{number}  {does}")
+    for title, how in OTHERS:
+        row(title, how)
+    row("Administer", f"{url}/admin  as {ADMIN}; the key goes into an authenticator")
     ssh = outputs.get("ssh")
     if isinstance(ssh, str):
         row("Droplet", ssh)
