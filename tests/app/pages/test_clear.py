@@ -15,7 +15,7 @@ from tests.app.pages.test_pages import check_page
 from tests.app.pages.test_payments import _order
 from tests.app.pages.test_subscriptions import HOME, begin, press
 from tests.app.people.fixtures import Till
-from tests.app.people.site import Browser
+from tests.app.people.site import Browser, Page
 from tests.app.stripe_server import intent
 
 __all__ = ["chromium", "window"]
@@ -123,3 +123,13 @@ async def test_a_key_is_revoked_only_after_a_second_button_and_times_name_their_
     await page.keyboard.press("Enter")
     await page.get_by_text("The key is revoked").wait_for()
     assert window.complaints == []
+
+
+async def test_a_refused_registration_begins_at_the_field_that_is_wrong(browser: Browser) -> None:
+    for email, password, wrong in (
+        (browser.email, "short", "password"),
+        ("no address", "short", "email"),
+    ):
+        page = Page(await browser.send("/register", email=email, password=password))
+        check_page(page)
+        assert [i["id"] for i in page.of("input") if "autofocus" in i] == [wrong]
