@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e import people
 from tests.e2e.conftest import Platform
-from tests.e2e.people import Admin
+from tests.e2e.people import Admin, Customer
 from twin.access.ssh import TOKEN_ID, TOKEN_SECRET
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
@@ -42,7 +42,10 @@ def page(browser: Browser) -> Iterator[Page]:
         yield opened
 
 
-def test_an_admin_comes_in_and_is_known(platform: Platform, page: Page) -> None:
+def test_from_the_login_by_the_dashboard_an_admin_comes_in_and_is_known(
+    platform: Platform, page: Page
+) -> None:
+    Customer(page, platform.url, "lovelace@example.com").join()
     page.goto(f"{platform.url}/admin")
     assert "accounts.google.localhost" in page.url, page.url
     Admin(page, platform.url, _ADA).come_in()
@@ -50,6 +53,8 @@ def test_an_admin_comes_in_and_is_known(platform: Platform, page: Page) -> None:
     cookies = {each["name"]: each for each in page.context.cookies(f"{platform.url}/admin")}
     assert cookies["CF_Authorization"]["httpOnly"]
     assert cookies["CF_Authorization"]["secure"]
+    page.goto(f"{platform.url}/dashboard")
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     # The team remembers the login; the code is not asked for again.
     page.goto(f"{platform.url}/api/admin")
     assert page.url.startswith(f"{platform.url}/api/admin")
