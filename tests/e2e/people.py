@@ -207,10 +207,18 @@ class Twin:
         form.get_by_role("button").click()
         return self.page.locator(f"#{gateway} [role=status] code").inner_text()
 
-    def lose_the_next_event(self, gateway: str) -> None:
-        """Have a gateway's next webhook never arrive."""
+    @contextmanager
+    def losing_events(self, gateway: str) -> Iterator[None]:
+        """Have none of a gateway's webhooks arrive meanwhile, nor later."""
+        self._drop(gateway, 10_000)
+        yield
+        self._drop(gateway, 0)
+
+    def _drop(self, gateway: str, number: int) -> None:
         self.page.goto(f"{self.url}/gateways")
         section = self.page.locator(f"#{gateway}")
-        section.locator("summary", has_text="Faults").click()
-        self.page.locator(f"#{gateway}-drop_next").fill("1")
+        faults = section.locator("details", has_text="Faults")
+        if faults.get_attribute("open") is None:
+            faults.locator("summary").click()
+        self.page.locator(f"#{gateway}-drop_next").fill(str(number))
         section.get_by_role("button", name="Set the faults").click()

@@ -199,10 +199,11 @@ def _half_is_paid_and_credited(walk: Walk) -> None:
 
 
 def test_what_no_event_told_is_found_by_reconciliation(walk: Walk) -> None:
-    walk.twin.lose_the_next_event(walk.way.name)
-    order = walk.pay(_COFFEE)
+    with walk.twin.losing_events(walk.way.name):
+        order = walk.pay(_COFFEE)
     walk.admin.reconcile(walk.way.name.capitalize())
     walk.customer.sees(order, "Paid")
+    assert walk.events(order) == set(), "no webhook told of it"
     report = walk.admin.page.locator("main")
     expect(report).to_contain_text("Payments listed")
     # Whoever comes back makes the worker ask, so that it may be known before the report is made.
