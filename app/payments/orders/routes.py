@@ -120,7 +120,7 @@ class ProductOut(BaseModel):
                     "sku": "coffee",
                     "name": "Coffee beans, 1 kg",
                     "description": "Washed Ethiopian, roasted this week.",
-                    "prices": {"EUR": 2490, "USD": 2690, "JPY": 4200},
+                    "prices": {"EUR": 2490, "USD": 2690, "INR": 229900, "JPY": 4200},
                 }
             ]
         }
