@@ -40,6 +40,8 @@ class StripeServer:
     refund_calls: int = 0
     intents: dict[str, dict[str, Any]] = field(default_factory=dict)
     declines: bool = False
+    slow: bool = False
+    """Whether charges off session are `processing` until `settle` is called, as by a bank."""
     saves: bool = True
     refund_status: str = "succeeded"
     numbers: Any = field(default_factory=itertools.count)
@@ -131,7 +133,12 @@ class StripeServer:
                 "currency": form["currency"],
                 "customer": form["customer"],
                 "payment_method": form["payment_method"],
-                "status": "requires_payment_method" if self.declines else "succeeded",
+                "status": "requires_payment_method"
+                if self.declines
+                else "processing"
+                if self.slow
+                else "succeeded",
+                "amount_received": 0 if self.declines or self.slow else int(form["amount"]),
                 "metadata": {
                     "order_id": form["metadata[order_id]"],
                     "payment_id": form["metadata[payment_id]"],
@@ -141,7 +148,7 @@ class StripeServer:
         if fault == "fail_after_commit":
             return _error(500, "broken")
         made = self.intents[self.keys[key][1]]
-        if made["status"] != "succeeded":
+        if made["status"] == "requires_payment_method":
             error = {"type": "card_error", "code": "card_declined", "payment_intent": made}
             return JSONResponse({"error": error}, 402)
         return JSONResponse(made)
@@ -204,6 +211,15 @@ class StripeServer:
         return JSONResponse(
             {"object": "list", "url": "/v1/refunds", "has_more": False, "data": data}
         )
+
+    def settle(self, ref: str, status: str = "succeeded") -> dict[str, Any]:
+        """End a slow charge off session, well or badly."""
+        made = self.intents[ref]
+        made |= {
+            "status": status,
+            "amount_received": made["amount"] if status == "succeeded" else 0,
+        }
+        return made
 
     def pay(self, ref: str) -> dict[str, Any]:
         """Complete a session as a customer with a good card would."""
@@ -298,5 +314,7 @@ def intent(session: dict[str, Any]) -> dict[str, Any]:
         "id": f"pi_{session['id']}",
         "object": "payment_intent",
         "metadata": session["metadata"],
+        "amount_received": session["amount_total"],
+        "currency": session["currency"],
         "last_payment_error": {"code": "card_declined"},
     }

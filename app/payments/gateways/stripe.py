@@ -105,7 +105,9 @@ class StripeGateway:
     async def ask(self, checkout_ref: str) -> GatewayEvent | None:
         """Retrieve a session and say what it says as an event."""
         async with self._call():
-            session = await self._client.v1.checkout.sessions.retrieve_async(checkout_ref)
+            session = await self._client.v1.checkout.sessions.retrieve_async(
+                checkout_ref, {"expand": ["payment_intent"]}
+            )
         return stripe_events.from_session(session.to_dict(), account=self.account)
 
     async def refund(self, request: RefundRequest) -> Refund:

@@ -27,6 +27,9 @@ from payments.money import Money
 GATEWAY: Final = "stripe"
 MAX_SKEW_SECONDS: Final = 300
 
+_FAILED: Final = frozenset({"requires_payment_method", "canceled"})
+"""What a payment intent is once a payment that was under way has come to nothing."""
+
 _Reader = Callable[[Mapping[str, Any]], tuple[EventKind, dict[str, Any]]]
 
 
@@ -59,7 +62,9 @@ def read(
 def from_session(session: Mapping[str, Any], *, account: str) -> GatewayEvent | None:
     """Say what a retrieved session says, as the event that would have told us; None while open.
 
-    Its key is made of the state, so that asking again is the same event.
+    With its payment intent in it: a session whose slow payment failed stays `complete` and
+    `unpaid`, as one whose payment is under way. Its key is made of the state, so that asking again
+    is the same event.
     """
     if session["status"] == "open":
         return None
@@ -70,6 +75,9 @@ def from_session(session: Mapping[str, Any], *, account: str) -> GatewayEvent | 
         ("expired", "unpaid"): "expired",
     }
     kind = kinds.get((session["status"], session["payment_status"]), "ignored")
+    intent = session.get("payment_intent")
+    if kind == "processing" and isinstance(intent, Mapping) and intent["status"] in _FAILED:
+        kind = "expired"
     return GatewayEvent(
         gateway=GATEWAY,
         account=account,
@@ -130,11 +138,21 @@ def _of_session(kind: EventKind) -> _Reader:
     return lambda session: (kind, _session_facts(session, kind))
 
 
-def _intent_failed(intent: Mapping[str, Any]) -> tuple[EventKind, dict[str, Any]]:
-    return "failed", {
-        "payment_id": _our_id(intent.get("metadata")),
-        "payment_ref": _text(intent["id"]),
-    }
+def _of_intent(kind: EventKind) -> _Reader:
+    """Read a payment intent: all there is of a charge without the customer.
+
+    Of one that belongs to a page, the page's own event tells the same, before or after.
+    """
+
+    def read_intent(intent: Mapping[str, Any]) -> tuple[EventKind, dict[str, Any]]:
+        paid = kind == "paid"
+        return kind, {
+            "payment_id": _our_id(intent.get("metadata")),
+            "payment_ref": _text(intent["id"]),
+            "money": _money(intent["amount_received"], intent["currency"]) if paid else None,
+        }
+
+    return read_intent
 
 
 def _refunded(charge: Mapping[str, Any]) -> tuple[EventKind, dict[str, Any]]:
@@ -215,9 +233,13 @@ def listed(charge: Mapping[str, Any]) -> ListedPayment:
 _READERS: Final[dict[str, _Reader]] = {
     "checkout.session.completed": _completed,
     "checkout.session.async_payment_succeeded": _of_session("paid"),
-    "checkout.session.async_payment_failed": _of_session("failed"),
+    # The page was completed before: nobody can pay on it any more, as after its expiry.
+    "checkout.session.async_payment_failed": _of_session("expired"),
     "checkout.session.expired": _of_session("expired"),
-    "payment_intent.payment_failed": _intent_failed,
+    "payment_intent.succeeded": _of_intent("paid"),
+    "payment_intent.processing": _of_intent("processing"),
+    "payment_intent.payment_failed": _of_intent("failed"),
+    "payment_intent.canceled": _of_intent("failed"),
     "charge.refunded": _refunded,
     "refund.created": _refund,
     "refund.updated": _refund,

@@ -98,7 +98,7 @@ async def _on_paid(
     money = event.money
     if money is None:
         return "failed", "a payment without an amount"
-    if payment.status in TAKEN and _same_checkout(payment, event):
+    if payment.status in TAKEN and _is_the_same(payment, event):
         return "refused", "paid already"
     # An order may have several payments, when an earlier one failed; only one of them settles it.
     twice = order.status in TAKEN and payment.status not in TAKEN
@@ -133,7 +133,8 @@ async def _on_unexpected(
         payment.last_error = f"received {money}, expected {payment.money}"
         _learn_refs(payment, event)
         await advance(session, order, "review", cause=event.key)
-    ref = event.checkout_ref or event.payment_ref or event.key
+    # The payment's own id first: of two events that tell of it, only one may name its page.
+    ref = event.payment_ref or event.checkout_ref or event.key
     await ledger.post(session, [postings.unexpected(order, payment, money, ref=ref)])
     return "applied", "not what was ordered: in suspense"
 
@@ -261,7 +262,10 @@ _HANDLERS: Final[
 }
 
 
-def _same_checkout(payment: Payment, event: GatewayEvent) -> bool:
+def _is_the_same(payment: Payment, event: GatewayEvent) -> bool:
+    """Whether an event tells of the money that is booked, and not of more that came."""
+    if event.payment_ref is not None and payment.payment_ref is not None:
+        return event.payment_ref == payment.payment_ref
     return event.checkout_ref is None or payment.checkout_ref in (None, event.checkout_ref)
 
 

@@ -36,6 +36,8 @@ FIRST_PAUSE: Final = timedelta(minutes=1)
 LAST_PAUSE: Final = timedelta(minutes=30)
 GRACE: Final = timedelta(days=3)
 """How long after its expiry a page is still looked at: some methods settle that late."""
+LATE_PAUSE: Final = timedelta(hours=6)
+"""Between looks at what is `processing` after that, for as long as it is: a bank may take weeks."""
 
 
 async def repair(resources: Resources, payment_id: UUID) -> str | None:
@@ -81,15 +83,18 @@ async def _claim(session: AsyncSession, payment_id: UUID) -> Payment | None:
     if payment is None:
         return None
     payment.checks += 1
+    now = datetime.now(UTC)
     pause = min(FIRST_PAUSE * 2 ** min(payment.checks - 1, 10), LAST_PAUSE)
-    payment.next_check_at = datetime.now(UTC) + pause
+    payment.next_check_at = now + (LATE_PAUSE if now > payment.expires_at + GRACE else pause)
     return payment
 
 
 def _is_over(payment: Payment) -> bool:
     if payment.status in TAKEN | {"review", "expired", "remote_failed"}:
         return True
-    return payment.status not in UNFINISHED and datetime.now(UTC) > payment.expires_at + GRACE
+    if payment.status in UNFINISHED | {"processing"}:
+        return False  # somebody may have our customer's money: that is never given up
+    return datetime.now(UTC) > payment.expires_at + GRACE
 
 
 async def _finish_call(resources: Resources, gateway: Gateway, payment: Payment) -> None:

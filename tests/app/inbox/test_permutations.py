@@ -27,6 +27,8 @@ def _events(stripe: StripeServer) -> list[tuple[str, dict[str, object]]]:
         ("payment_intent.payment_failed", intent(paid)),
         ("checkout.session.completed", paid | {"payment_status": "unpaid"}),
         ("checkout.session.async_payment_succeeded", dict(paid)),
+        ("payment_intent.processing", intent(paid)),
+        ("payment_intent.succeeded", intent(paid)),
         ("charge.refunded", charge(paid, 830)),
         ("charge.refunded", charge(paid, 1660) | {"metadata": {}}),
     ]
@@ -53,20 +55,20 @@ async def test_every_order_of_events_with_duplicates_ends_the_same(
     expected = ("partially_refunded", "partially_refunded", COFFEE, 1660)
 
     @settings(
-        max_examples=20,
+        max_examples=30,
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
     @given(
-        order_of=strategies.permutations(range(5)),
-        repeats=strategies.lists(strategies.integers(0, 4), max_size=4),
+        order_of=strategies.permutations(range(7)),
+        repeats=strategies.lists(strategies.integers(0, 6), max_size=4),
     )
     def check(order_of: list[int], repeats: list[int]) -> None:
         sequences.append([*order_of, *repeats])
 
     sequences: list[list[int]] = []
     check()
-    sequences += [list(p) for p in itertools.permutations(range(5))][::10]
+    sequences += [list(p) for p in itertools.permutations(range(7))][::420]
     done = 0
     for sequence in sequences:
         number = next(COUNTER)

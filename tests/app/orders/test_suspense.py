@@ -14,7 +14,7 @@ from payments.orders.models import Payment
 from payments.resources import Resources
 from tests.app.orders.helpers import books, deliver, only_session, order, scalar
 from tests.app.refunds.test_refunds import NUMBERS, told
-from tests.app.stripe_server import StripeServer, charge, event
+from tests.app.stripe_server import StripeServer, charge, event, intent
 
 COFFEE = 2490
 WRONG = 2000
@@ -63,3 +63,24 @@ async def test_the_same_amount_is_credited_as_often_as_it_comes(
     found = await books(resources)
     assert found == {("wallet", "EUR"): 2 * WRONG, ("gateway_clearing", "EUR"): -2 * WRONG}
     assert await scalar(resources, "SELECT status FROM payments.payments") == "review"
+
+
+async def test_two_events_that_tell_of_one_unexpected_payment_book_it_once(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    """The session's and its intent's; only the first of them names the page."""
+    session = await unexpected(client, stripe_server)
+    await told(resources, "payment_intent.succeeded", intent(session))
+    assert (await books(resources))[("suspense", "EUR")] == WRONG
+
+
+async def test_a_second_payment_of_one_page_is_money_that_waits(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    assert (await order(client)).status_code == 201
+    session = stripe_server.pay(only_session(stripe_server)["id"])
+    await told(resources, "payment_intent.succeeded", intent(session))
+    await told(resources, "checkout.session.completed", session)
+    assert ("suspense", "EUR") not in await books(resources), "one payment, told twice"
+    await told(resources, "payment_intent.succeeded", intent(session) | {"id": "pi_another"})
+    assert (await books(resources))[("suspense", "EUR")] == COFFEE

@@ -68,7 +68,10 @@ class There:
         if self.chance.random() < 0.3:
             self._tell("payment_intent.payment_failed", intent(session), must=False)
         # A page that was paid is asked for: this news may be lost.
-        self._tell(kind, dict(self.stripe.pay(session["id"])), must=False)
+        paid = dict(self.stripe.pay(session["id"]))
+        self._tell(kind, paid, must=False)
+        if self.chance.random() < 0.5:
+            self._tell("payment_intent.succeeded", intent(paid), must=False)
 
     def expire(self) -> None:
         """A page is left alone until it ends."""
