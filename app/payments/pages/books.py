@@ -36,6 +36,7 @@ _TRANSFERS: Final = {
     "customer.transfer": "Transfer",
     "exchange": "Exchange",
     "suspense.resolved": "Credited by us",
+    "subscription.returned": "Back from a subscription",
 }
 
 

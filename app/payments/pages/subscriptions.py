@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments.errors import NotFoundError, ProblemError
 from payments.pages.account import CurrentSession
@@ -19,8 +17,7 @@ from payments.pages.render import Note, Renderer
 from payments.pages.status import State, Tone
 from payments.people.sessions import Session
 from payments.resources import Resources
-from payments.subscriptions import service
-from payments.subscriptions.models import Invoice
+from payments.subscriptions import changes, service
 from payments.subscriptions.periods import DUNNING
 from payments.subscriptions.plans import PLANS, Plan
 from payments.subscriptions.service import SubscriptionStateError, SubscriptionView
@@ -42,7 +39,7 @@ _STATES: Final[dict[str, tuple[str, Tone]]] = {
 
 _MEANINGS: Final = {
     "incomplete": "It begins when the first payment is confirmed. Unpaid, it lapses within a day.",
-    "past_due": "The last payment did not go through. We try again over the next"
+    "past_due": "A payment is due, and has not gone through yet. We try again over the next"
     f" {sum(DUNNING, timedelta()).days} days, then it ends. Pay what is due, and it goes on.",
     "paused": "It is not renewed, and nothing is charged, until you resume it.",
 }
@@ -55,6 +52,7 @@ _NOTES: Final = {
     "to-pay": Note("wait", "Your plan changes when the difference is paid."),
     "paused": Note("good", "Paused: it is not renewed, and what is paid can be used to its end."),
     "resumed": Note("good", "It is renewed again."),
+    "to-resume": Note("wait", "It goes on as soon as the next period is paid."),
     "cancelled": Note("good", "Cancelled. Nothing more is charged."),
 }
 
@@ -124,15 +122,17 @@ class SubscriptionPages:
     async def change(
         self, request: Request, session: CurrentSession, subscription_id: UUID, plan: Text = ""
     ) -> Response:
-        """Change to another plan."""
+        """Change to another plan, and go on to where its difference is paid."""
 
         async def act() -> str:
-            view = await service.change_plan(
+            view = await changes.change_plan(
                 self._resources,
                 customer_id=session.user_id,
                 subscription_id=subscription_id,
                 plan_key=plan,
             )
+            if view.next_plan and view.checkout_url:
+                return _checkout(view)
             return f"{HOME}?told={'to-pay' if view.next_plan else 'changed'}"
 
         return await self._act(request, session, act)
@@ -158,10 +158,10 @@ class SubscriptionPages:
 
         async def act() -> str:
             async with self._resources.database.transaction() as transaction:
-                await service.resume(
+                view = await service.resume(
                     transaction, customer_id=session.user_id, subscription_id=subscription_id
                 )
-            return f"{HOME}?told=resumed"
+            return f"{HOME}?told={'to-resume' if view.status == 'past_due' else 'resumed'}"
 
         return await self._act(request, session, act)
 
@@ -233,10 +233,9 @@ class SubscriptionPages:
     ) -> Response:
         async with self._resources.database.transaction() as transaction:
             mine = await service.list_for(transaction, session.user_id)
-            differences = await _differences(transaction, mine)
         offered = sorted({code for plan in PLANS.values() for code in plan.prices})
         chosen = currency if currency in offered else "EUR"
-        live = [_row(view, differences) for view in mine if view.status not in ENDED]
+        live = [_row(view) for view in mine if view.status not in ENDED]
         # What one can change to is no second subscription beside the first.
         taken = {key for row in live for key in row["plans"]}
         return await self._renderer.page(
@@ -245,7 +244,7 @@ class SubscriptionPages:
             status,
             note=note,
             mine=live,
-            ended=[_row(view, differences) for view in mine if view.status in ENDED],
+            ended=[_row(view) for view in mine if view.status in ENDED],
             plans=[
                 (plan, plan.price(chosen))
                 for plan in PLANS.values()
@@ -258,39 +257,22 @@ class SubscriptionPages:
         )
 
 
-async def _differences(
-    session: AsyncSession, views: Sequence[SubscriptionView]
-) -> Mapping[UUID, UUID]:
-    """Return the orders that pay for changes of plan under way, by their subscription."""
-    changing = [view.id for view in views if view.next_plan]
-    rows = await session.execute(
-        select(Invoice.subscription_id, Invoice.order_id).where(
-            Invoice.subscription_id.in_(changing),
-            Invoice.kind == "change",
-            Invoice.status == "open",
-            Invoice.order_id.is_not(None),
-        )
-    )
-    return {subscription_id: order_id for subscription_id, order_id in rows if order_id}
-
-
-def _row(view: SubscriptionView, differences: Mapping[UUID, UUID]) -> dict[str, Any]:
+def _row(view: SubscriptionView) -> dict[str, Any]:
     """Return what the page shows of a subscription, and what can be done with it."""
     label, tone = _STATES.get(view.status, (view.status.capitalize(), "calm"))
     plan = PLANS.get(view.plan)
     running = view.status in service.RUNNING
-    changes = _others(plan, view) if running and not view.next_plan else []
+    others = _others(plan, view) if running and not view.next_plan else []
     return {
         "view": view,
         "name": _name(view.plan),
         "interval": plan.interval if plan else "",
         "next": _name(view.next_plan) if view.next_plan else None,
-        "difference": differences.get(view.id),
         "state": State(label, tone),
         "meaning": _MEANINGS.get(view.status),
         "due": view.order_id is not None and view.status not in ENDED,
-        "changes": [(other, other.price(view.money.currency)) for other in changes],
-        "plans": {view.plan, view.next_plan, *(other.key for other in changes)},
+        "changes": [(other, other.price(view.money.currency)) for other in others],
+        "plans": {view.plan, view.next_plan, *(other.key for other in others)},
         "pausable": view.status == "active" and not view.cancel_at_end,
         "resumable": view.status == "paused" or (running and view.cancel_at_end),
     }

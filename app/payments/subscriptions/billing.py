@@ -10,6 +10,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments import jobs
+from payments.gateways.protocol import Charging
 from payments.money import Money
 from payments.orders.asking import UNFINISHED, ask, locked, record
 from payments.orders.models import Order, Payment
@@ -28,8 +29,12 @@ async def invoice(
     start: datetime,
     end: datetime,
     amount: int,
+    request_key: str | None = None,
 ) -> Invoice:
-    """Write an invoice of a locked subscription, and the order for what credit does not pay."""
+    """Write an invoice of a locked subscription, and the order for what credit does not pay.
+
+    The order is found again by `request_key`, where there is one.
+    """
     credit = min(subscription.credit, amount)
     subscription.credit -= credit
     made = Invoice(
@@ -51,7 +56,8 @@ async def invoice(
             Order(
                 id=made.order_id,
                 customer_id=subscription.customer_id,
-                request_key=f"subscription:{subscription.id}:{kind}:{start.isoformat()}",
+                request_key=request_key
+                or f"subscription:{subscription.id}:{kind}:{start.isoformat()}",
                 sku=plan.key,
                 description=what,
                 quantity=1,
@@ -78,7 +84,7 @@ async def intend_charge(
     if subscription.method_ref is None or subscription.gateway is None:
         return None
     gateway = resources.gateways.get(subscription.gateway)
-    if gateway is None:
+    if gateway is None or not isinstance(gateway, Charging):
         return None
     return await _intend(session, resources, order, gateway.name, subscription.method_ref)
 
@@ -119,15 +125,17 @@ async def collect(resources: Resources, payment_id: UUID) -> Payment:
     return payment
 
 
-async def open_order(session: AsyncSession, subscription_id: UUID) -> Order | None:
-    """Return the order of a subscription's open invoice for a period."""
+async def open_order(
+    session: AsyncSession, subscription_id: UUID, kind: Literal["period", "change"] = "period"
+) -> Order | None:
+    """Return the order of a subscription's open invoice, for a period or for a change."""
     found: Order | None = await session.scalar(
         select(Order)
         .join(Invoice, Invoice.order_id == Order.id)
         .where(
             Invoice.subscription_id == subscription_id,
             Invoice.status == "open",
-            Invoice.kind == "period",
+            Invoice.kind == kind,
         )
         .order_by(Invoice.period_start.desc())
         .limit(1)
@@ -135,16 +143,22 @@ async def open_order(session: AsyncSession, subscription_id: UUID) -> Order | No
     return found
 
 
-async def is_invoiced(session: AsyncSession, subscription_id: UUID, start: datetime) -> bool:
-    """Whether there is an open invoice for the period that begins at `start`."""
+async def due_order(session: AsyncSession, subscription_id: UUID) -> Order | None:
+    """Return the order that is to be paid now: for the period before one for a change in it."""
+    return await open_order(session, subscription_id) or await open_order(
+        session, subscription_id, "change"
+    )
+
+
+async def has_paid_period(session: AsyncSession, subscription_id: UUID) -> bool:
+    """Whether a period was ever paid: what runs without is a trial."""
     return bool(
         await session.scalar(
             select(
                 exists().where(
                     Invoice.subscription_id == subscription_id,
                     Invoice.kind == "period",
-                    Invoice.status == "open",
-                    Invoice.period_start == start,
+                    Invoice.status == "paid",
                 )
             )
         )

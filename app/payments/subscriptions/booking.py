@@ -18,6 +18,7 @@ from payments.db import changed
 from payments.ops.logs import get_logger
 from payments.orders.models import Order, Payment
 from payments.orders.status import advance
+from payments.subscriptions import credit
 from payments.subscriptions.models import Invoice, Subscription
 from payments.subscriptions.periods import DUNNING, period_end
 from payments.subscriptions.plans import find
@@ -28,21 +29,21 @@ log = get_logger(__name__)
 async def paid(session: AsyncSession, order: Order, payment: Payment) -> None:
     """Note that an order was paid, if it is a subscription's."""
     invoice, subscription = await _of(session, order)
-    if invoice is None or subscription is None or invoice.status == "paid":
+    if invoice is None or subscription is None or invoice.status in ("paid", "unwanted"):
         return
-    if invoice.kind == "change" and invoice.status == "void":
-        # Paid although it was given up: a person decides whether that is refunded.
-        log.error("subscription.paid_for_nothing", subscription_id=str(subscription.id))
+    changed(session, topic(subscription))
+    stale = invoice.kind == "change" and invoice.period_end != subscription.period_end
+    if invoice.status == "open" and stale:
+        credit.void(subscription, invoice)  # its difference was for a period that is over
+    if invoice.status == "void":
+        log.warning("subscription.paid_for_nothing", subscription_id=str(subscription.id))
+        invoice.status = "unwanted"
         return
     invoice.status = "paid"
     if invoice.kind == "change":
         _change(subscription)
-    elif not await begin(session, subscription, invoice, cause=f"order {order.id}"):
-        # Paid after it had ended: a person decides whether that is refunded.
-        log.error("subscription.paid_after_end", subscription_id=str(subscription.id))
-        return
-    subscription.gateway = payment.gateway
-    changed(session, topic(subscription))
+    else:
+        await begin(session, subscription, invoice, cause=f"order {order.id}")
     if payment.request.get("save_method"):
         await jobs.enqueue(
             session,
@@ -58,7 +59,7 @@ async def unpaid(session: AsyncSession, order: Order, payment: Payment, kind: st
         return
     on_page = payment.request.get("method") is None
     if invoice.kind == "change" and (kind == "expired" or not on_page):
-        invoice.status, subscription.next_plan = "void", None
+        credit.void(subscription, invoice)
         changed(session, topic(subscription))
         return
     if on_page or subscription.ended_at is not None:
@@ -68,20 +69,18 @@ async def unpaid(session: AsyncSession, order: Order, payment: Payment, kind: st
 
 async def begin(
     session: AsyncSession, subscription: Subscription, invoice: Invoice, *, cause: str
-) -> bool:
-    """Begin the period that an invoice was for; False when the subscription has ended."""
-    if subscription.ended_at is not None:
-        return False
+) -> None:
+    """Begin the period that an invoice was for."""
     start, end = invoice.period_start, invoice.period_end
-    if subscription.status == "incomplete":
-        # The first period begins when it is paid, not when it was asked for.
+    if subscription.period_end is None:
+        # The first one, and the first after a long pause, begin when they are paid and not when
+        # they were asked for: nothing was open meanwhile.
         start = datetime.now(UTC)
         subscription.anchor_day = start.day
         end = period_end(start, find(subscription.plan).interval, start.day)
     subscription.period_start, subscription.period_end = start, end
     await advance(session, subscription, "active", cause=cause)
     subscription.attempts, subscription.next_step_at = 0, end
-    return True
 
 
 async def missed(
@@ -105,24 +104,36 @@ async def end(
     now: datetime,
     cause: str,
 ) -> bool:
-    """End a subscription and void what is open of it; False when it had ended."""
+    """End a subscription: void what is open of it, give its credit back; False when it had."""
     if not await advance(session, subscription, to, cause=cause):
         return False
     subscription.ended_at, subscription.next_step_at = now, None
-    open_invoices = await session.scalars(
-        select(Invoice).where(Invoice.subscription_id == subscription.id, Invoice.status == "open")
-    )
-    for invoice in open_invoices:
-        invoice.status = "void"
+    await void_open(session, subscription)
+    await credit.to_wallet(session, subscription)
     changed(session, topic(subscription))
     return True
+
+
+async def void_open(
+    session: AsyncSession, subscription: Subscription, *, kind: str | None = None
+) -> None:
+    """Give up the open invoices of a locked subscription, or those of one kind."""
+    wanted = [Invoice.subscription_id == subscription.id, Invoice.status == "open"]
+    if kind is not None:
+        wanted.append(Invoice.kind == kind)
+    for invoice in await session.scalars(select(Invoice).where(*wanted)):
+        credit.void(subscription, invoice)
 
 
 async def is_void(session: AsyncSession, order_id: UUID) -> bool:
     """Whether an order is for an invoice that was given up: nobody may pay for it any more."""
     return bool(
         await session.scalar(
-            select(exists().where(Invoice.order_id == order_id, Invoice.status == "void"))
+            select(
+                exists().where(
+                    Invoice.order_id == order_id, Invoice.status.in_(("void", "unwanted"))
+                )
+            )
         )
     )
 

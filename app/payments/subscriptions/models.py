@@ -65,6 +65,11 @@ class Invoice(Base):
     __table_args__ = (
         UniqueConstraint("order_id"),
         UniqueConstraint("subscription_id", "kind", "period_start"),
+        Index(
+            "ix_subscription_invoices_unwanted",
+            "id",
+            postgresql_where=text("status = 'unwanted'"),
+        ),
     )
 
     id: Mapped[RandomId]

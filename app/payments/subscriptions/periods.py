@@ -28,7 +28,7 @@ def unused(amount: int, *, start: datetime, end: datetime, now: datetime) -> int
     """Return the part of `amount` (minor units) for the time from `now` to `end`, rounded down."""
     total = _seconds(end - start)
     left = min(max(_seconds(end - now), 0), total)
-    return amount * left // total
+    return amount * left // total if total else 0
 
 
 def difference(old: int, new: int, *, start: datetime, end: datetime, now: datetime) -> int:

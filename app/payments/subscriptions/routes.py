@@ -16,7 +16,7 @@ from payments.idempotency.http import idempotency_key, once
 from payments.idempotency.store import Answer, Reservation
 from payments.resources import Resources
 from payments.security import CurrentPrincipal
-from payments.subscriptions import service
+from payments.subscriptions import changes, service
 from payments.subscriptions.entitlement import RequireFeature, features
 from payments.subscriptions.plans import PLANS
 from payments.subscriptions.service import SubscriptionView
@@ -270,7 +270,7 @@ async def change(
     request: Request, subscription_id: UUID, principal: CurrentPrincipal, payload: PlanChange
 ) -> SubscriptionOut:
     """Change to another plan of the same interval; asked again it is in its state already (409)."""
-    view = await service.change_plan(
+    view = await changes.change_plan(
         request.app.state.resources,
         customer_id=principal.id,
         subscription_id=subscription_id,
@@ -286,7 +286,10 @@ async def cancel(
     principal: CurrentPrincipal,
     payload: Cancellation,
 ) -> SubscriptionOut:
-    """Cancel at the end of what is paid, or now; nothing is refunded by this alone."""
+    """Cancel at the end of what is paid, or now.
+
+    Nothing is refunded by this alone; `credit` goes into your wallet when the subscription ends.
+    """
     view = await service.cancel(
         session, customer_id=principal.id, subscription_id=subscription_id, now=payload.now
     )
@@ -306,7 +309,11 @@ async def pause(
 async def resume(
     session: RequestSession, subscription_id: UUID, principal: CurrentPrincipal
 ) -> SubscriptionOut:
-    """Renew again; after a pause, or before a cancellation takes effect."""
+    """Renew again; after a pause, or before a cancellation takes effect.
+
+    After a pause that was longer than what was paid, the next period is charged for at once, and
+    begins when it is paid.
+    """
     view = await service.resume(session, customer_id=principal.id, subscription_id=subscription_id)
     return SubscriptionOut.of(view)
 

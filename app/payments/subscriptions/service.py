@@ -1,4 +1,7 @@
-"""What a customer does with a subscription: begin, pay, change, pause, resume, cancel."""
+"""What a customer does with a subscription: begin, pay, pause, resume, cancel.
+
+Changing its plan is in `changes`.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,12 @@ from payments.idempotency.store import KeyReusedError
 from payments.money import Money
 from payments.orders import service as orders
 from payments.orders.asking import UNFINISHED
-from payments.orders.models import Order
 from payments.orders.service import PAYABLE, last_payment
 from payments.orders.status import advance
 from payments.resources import Resources
 from payments.subscriptions import billing, booking
 from payments.subscriptions.models import Subscription
-from payments.subscriptions.periods import difference, period_end
+from payments.subscriptions.periods import period_end
 from payments.subscriptions.plans import find
 
 INCOMPLETE_FOR: Final = timedelta(hours=24)
@@ -108,7 +110,7 @@ async def create(
     if payment_id is not None:
         await billing.collect(resources, payment_id)
     async with resources.database.transaction() as session:
-        view = await _view(session, await session.get_one(Subscription, subscription_id))
+        view = await view_of(session, await session.get_one(Subscription, subscription_id))
         if finish is not None:
             await finish(session, view)
     return view
@@ -117,15 +119,19 @@ async def create(
 async def pay(resources: Resources, *, customer_id: UUID, subscription_id: UUID) -> str | None:
     """Return a page on which what is due is paid; None while the gateway's answer is unknown.
 
+    Due is a period, or else a change. Asked again while the page is open, it is the same one.
     Raises `NotFoundError`, `SubscriptionStateError`, `GatewayUnavailableError`.
     """
     async with resources.database.transaction() as session:
-        await _mine(session, customer_id, subscription_id, lock=False)
-        order = await billing.open_order(session, subscription_id)
+        await owned(session, customer_id, subscription_id, lock=False)
+        order = await billing.due_order(session, subscription_id)
         if order is None:
             raise SubscriptionStateError("Nothing is due.")
         last = await last_payment(session, order)
-        if last is not None and (last.status in PAYABLE | UNFINISHED) and last.checkout_url:
+    if last is not None and last.status in PAYABLE | UNFINISHED:
+        if last.checkout_url is None and not last.request.get("method"):
+            last = await billing.collect(resources, last.id)  # the answer was lost
+        if last.checkout_url is not None or last.status in UNFINISHED:
             return last.checkout_url
     retried = await orders.retry(
         resources, order_id=order.id, customer_id=customer_id, save_method=True
@@ -133,91 +139,74 @@ async def pay(resources: Resources, *, customer_id: UUID, subscription_id: UUID)
     return retried.checkout_url
 
 
-async def change_plan(
-    resources: Resources, *, customer_id: UUID, subscription_id: UUID, plan_key: str
-) -> SubscriptionView:
-    """Change to another plan of the same interval, at once.
-
-    A dearer one is charged for the rest of the period and begins when that is paid; a cheaper one
-    leaves credit for the next periods. Raises `NotFoundError`, `SubscriptionStateError`,
-    `AlreadySubscribedError`, `UnknownPlanError`, `PlanPriceError`.
-    """
-    plan = find(plan_key)
-    payment_id = None
-    async with resources.database.transaction() as session:
-        await one_at_a_time(session, f"subscriptions:{customer_id}")
-        row = await _mine(session, customer_id, subscription_id)
-        price = plan.price(row.currency)
-        if row.status not in RUNNING or row.next_plan is not None:
-            raise SubscriptionStateError(f"The subscription is {row.status}, or is being changed.")
-        if plan.key == row.plan or plan.interval != find(row.plan).interval:
-            raise SubscriptionStateError("Choose another plan of the same interval.")
-        if row.period_start is None or row.period_end is None:
-            raise LookupError(f"subscription {row.id} runs without a period")
-        await _require_free(session, customer_id, plan.key)
-        now = billing.now()
-        due = 0
-        if row.status == "active":
-            rest = {"start": row.period_start, "end": row.period_end, "now": now}
-            due = difference(row.amount, price.amount, **rest)
-        if due <= 0:
-            row.plan, row.amount, row.credit = plan.key, price.amount, row.credit - due
-        else:
-            row.next_plan = plan.key
-            made = await billing.invoice(
-                session, row, plan, kind="change", start=now, end=row.period_end, amount=due
-            )
-            payment_id = await _begin_change(session, resources, row, made.order_id)
-        changed(session, booking.topic(row))
-    if payment_id is not None:
-        await billing.collect(resources, payment_id)
-    async with resources.database.transaction() as session:
-        return await _view(session, await session.get_one(Subscription, subscription_id))
-
-
 async def cancel(
     session: AsyncSession, *, customer_id: UUID, subscription_id: UUID, now: bool
 ) -> SubscriptionView:
-    """Cancel at the end of what is paid, or now. Raises `NotFoundError`."""
-    row = await _mine(session, customer_id, subscription_id)
+    """Cancel at the end of what is paid, or now; credit goes into the wallet when it ends.
+
+    Raises `NotFoundError`.
+    """
+    row = await owned(session, customer_id, subscription_id)
     if now or row.status not in RUNNING:
         await booking.end(session, row, "canceled", now=billing.now(), cause="asked by customer")
     else:
         row.cancel_at_end = True
     changed(session, booking.topic(row))
-    return await _view(session, row)
+    return await view_of(session, row)
 
 
 async def pause(
     session: AsyncSession, *, customer_id: UUID, subscription_id: UUID
 ) -> SubscriptionView:
     """Stop renewing; what is paid can be used to its end. Raises `SubscriptionStateError`."""
-    row = await _mine(session, customer_id, subscription_id)
+    row = await owned(session, customer_id, subscription_id)
     if not await advance(session, row, "paused", cause="asked by customer"):
         raise SubscriptionStateError(f"The subscription is {row.status}.")
     row.next_step_at = None
     changed(session, booking.topic(row))
-    return await _view(session, row)
+    return await view_of(session, row)
 
 
 async def resume(
     session: AsyncSession, *, customer_id: UUID, subscription_id: UUID
 ) -> SubscriptionView:
-    """Go on: with what is left of the period, or with a new one from now on."""
-    row = await _mine(session, customer_id, subscription_id)
+    """Go on: as before with what is left of the period, or with a new one, once that is paid.
+
+    Until then nothing is open: of the period before the pause nothing is left.
+    """
+    row = await owned(session, customer_id, subscription_id)
     now = billing.now()
     row.cancel_at_end = False
-    if row.status == "paused":
-        await advance(session, row, "active", cause="asked by customer")
-        if row.period_end is None or row.period_end <= now:
-            row.period_end = now  # the next step invoices a period that begins here
-            row.period_start = now - timedelta(microseconds=1)
-            row.anchor_day = now.day
+    if row.status == "paused" and row.period_end is not None and row.period_end > now:
+        had_paid = await billing.has_paid_period(session, row.id)
+        await advance(session, row, "active" if had_paid else "trialing", cause="asked by customer")
         row.next_step_at = row.period_end
+    elif row.status == "paused":
+        await _begin_anew(session, row, now)
     elif row.status not in RUNNING:
         raise SubscriptionStateError(f"The subscription is {row.status}.")
     changed(session, booking.topic(row))
-    return await _view(session, row)
+    return await view_of(session, row)
+
+
+async def _begin_anew(session: AsyncSession, row: Subscription, now: datetime) -> None:
+    """Invoice a period of a subscription that has none; the worker charges for it at once."""
+    await booking.void_open(session, row)
+    row.period_start = row.period_end = None
+    row.attempts, row.next_step_at = 0, now
+    await advance(session, row, "past_due", cause="asked by customer")
+    plan = find(row.plan)
+    made = await billing.invoice(
+        session,
+        row,
+        plan,
+        kind="period",
+        start=now,
+        end=period_end(now, plan.interval, now.day),
+        amount=row.amount,
+    )
+    if made.order_id is None:
+        await booking.begin(session, row, made, cause="paid by credit")
 
 
 async def list_for(session: AsyncSession, customer_id: UUID) -> list[SubscriptionView]:
@@ -227,7 +216,7 @@ async def list_for(session: AsyncSession, customer_id: UUID) -> list[Subscriptio
         .where(Subscription.customer_id == customer_id)
         .order_by(Subscription.created_at.desc(), Subscription.id)
     )
-    return [await _view(session, row) for row in rows.all()]
+    return [await view_of(session, row) for row in rows.all()]
 
 
 async def _insert(
@@ -239,7 +228,7 @@ async def _insert(
     now: datetime,
 ) -> Subscription:
     plan = find(plan_key)
-    await _require_free(session, customer_id, plan_key)
+    await require_free(session, customer_id, plan_key)
     had_one = await session.scalar(select(exists().where(Subscription.customer_id == customer_id)))
     trial = bool(plan.trial_days) and not had_one
     ends = now + timedelta(days=plan.trial_days) if trial else None
@@ -265,7 +254,7 @@ async def _insert(
     return row
 
 
-async def _require_free(session: AsyncSession, customer_id: UUID, plan_key: str) -> None:
+async def require_free(session: AsyncSession, customer_id: UUID, plan_key: str) -> None:
     """Refuse a plan that the customer has, or will have once a change is paid.
 
     The second is why the index over plans is not enough: the payment of a change must not find the
@@ -280,22 +269,10 @@ async def _require_free(session: AsyncSession, customer_id: UUID, plan_key: str)
         raise AlreadySubscribedError
 
 
-async def _begin_change(
-    session: AsyncSession, resources: Resources, row: Subscription, order_id: UUID | None
-) -> UUID | None:
-    """Write down how a change is paid; by credit alone it happens at once."""
-    if order_id is None:
-        row.plan, row.next_plan = row.next_plan or row.plan, None
-        row.amount = find(row.plan).price(row.currency).amount
-        return None
-    order = await session.get_one(Order, order_id)
-    charge = await billing.intend_charge(session, resources, row, order)
-    return charge or await billing.intend_page(session, resources, order)
-
-
-async def _mine(
+async def owned(
     session: AsyncSession, customer_id: UUID, subscription_id: UUID, *, lock: bool = True
 ) -> Subscription:
+    """Return a customer's subscription; raises `NotFoundError`, also for somebody else's."""
     query = select(Subscription).where(
         Subscription.id == subscription_id, Subscription.customer_id == customer_id
     )
@@ -305,8 +282,9 @@ async def _mine(
     return row
 
 
-async def _view(session: AsyncSession, row: Subscription) -> SubscriptionView:
-    order = await billing.open_order(session, row.id)
+async def view_of(session: AsyncSession, row: Subscription) -> SubscriptionView:
+    """Return a subscription as its customer sees it."""
+    order = await billing.due_order(session, row.id)
     last = await last_payment(session, order) if order else None
     return SubscriptionView(
         id=row.id,

@@ -86,11 +86,13 @@ async def _renew(
     session: AsyncSession, resources: Resources, subscription: Subscription, now: datetime
 ) -> UUID | None:
     """Invoice the next period, once: it follows the last one, however late this step is."""
-    plan = find(subscription.plan)
-    start = subscription.period_end or now
-    if await billing.is_invoiced(session, subscription.id, start):
+    if await billing.open_order(session, subscription.id) is not None:
         # Its charge was made, and nobody has told its end: asking for it is the payment's repair.
         return await _retry(session, resources, subscription, now)
+    # A change that nobody has paid by now was one of the period that ends.
+    await booking.void_open(session, subscription, kind="change")
+    plan = find(subscription.plan)
+    start = subscription.period_end or now
     if subscription.status == "trialing":
         subscription.anchor_day = start.day
     invoice = await billing.invoice(
@@ -155,6 +157,9 @@ async def learn_method(resources: Resources, subscription_id: UUID, payment_id: 
         if isinstance(error, GatewayUnknownError):
             raise
         return
+    if method is None:
+        return  # none was left: what is known from before is charged, as before
     async with resources.database.transaction() as session:
         subscription = await session.get_one(Subscription, subscription_id)
-        subscription.method_ref = method
+        # Together: a method means something at its own gateway only.
+        subscription.method_ref, subscription.gateway = method, payment.gateway

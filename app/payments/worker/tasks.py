@@ -28,6 +28,7 @@ from payments.reconcile import health
 from payments.refunds import repair as refund_repair
 from payments.resources import Resources
 from payments.subscriptions import step as subscriptions
+from payments.subscriptions import unwanted
 from payments.webhooks_out import deliver as webhooks_out
 from payments.webhooks_out import messages
 from payments.worker import invariants
@@ -148,11 +149,13 @@ async def sweep(resources: Resources) -> None:
         payments = await repair.due(session, most=BATCH)
         refunds = await refund_repair.due(session, most=BATCH)
         renewals = await subscriptions.due(session, most=BATCH)
+        for_nothing = await unwanted.due(session, most=BATCH)
         deliveries = await webhooks_out.due(session, most=BATCH)
     await _each("event", process, resources, events)
     await _each("payment", repair.repair, resources, payments)
     await _each("refund", refund_repair.repair, resources, refunds)
     await _each("subscription", subscriptions.step, resources, renewals)
+    await _each("unwanted money", unwanted.give_back, resources, for_nothing)
     await _each("delivery", webhooks_out.deliver, resources, deliveries)
 
 

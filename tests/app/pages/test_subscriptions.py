@@ -114,3 +114,20 @@ async def test_somebody_elses_subscription_does_not_exist(
                 answer = await other.client.post(f"{path}/{leaf}", data=token)
                 assert answer.status_code == 404, leaf
     assert (await browser.client.post(f"{HOME}/{theirs}/pause")).status_code == 403, "no token"
+
+
+async def test_a_dearer_plan_is_paid_on_a_page_that_is_found_again(
+    browser: Browser, till: Till
+) -> None:
+    await browser.join()
+    await begin(browser, "club-month")
+    await till.confirm(browser)
+    asked = await press(browser, "/change")
+    assert "checkout.stripe.test" in asked.words, "it leads there"
+    waiting = await browser.get(HOME)
+    check_page(waiting)
+    assert "when the difference is paid" in waiting.words
+    assert "Pay the difference" in waiting.words
+    assert "checkout.stripe.test" in (await press(browser, "/pay")).words
+    await till.confirm(browser)
+    assert "Pay the difference" not in (await browser.get(HOME)).words

@@ -31,8 +31,8 @@ from payments.orders.asking import locked
 from payments.payouts import service as payouts
 from payments.refunds import service as refunds
 from payments.resources import Resources
+from payments.subscriptions import changes, step
 from payments.subscriptions import service as subscriptions
-from payments.subscriptions import step
 from payments.worker import tasks
 from tests.app.stress.there import News, There
 
@@ -298,7 +298,7 @@ class Flows(There):
         what = self.chance.choice(["change", "pay", "cancel", "end", "pause", "resume"])
         if what == "change":
             plan = self.chance.choice(["club-month", "club-plus-month"])
-            await self.attempt(subscriptions.change_plan(self.resources, plan_key=plan, **who))
+            await self.attempt(changes.change_plan(self.resources, plan_key=plan, **who))
             return
         if what == "pay":
             await self.attempt(subscriptions.pay(self.resources, **who))

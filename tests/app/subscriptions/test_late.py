@@ -13,7 +13,7 @@ from payments.resources import Resources
 from tests.app.orders.helpers import books, deliver, scalar
 from tests.app.refunds.test_refunds import NUMBERS
 from tests.app.stripe_server import StripeServer, event
-from tests.app.subscriptions.test_subscriptions import active, row, take_step
+from tests.app.subscriptions.test_subscriptions import active, press, row, take_step
 
 CHARGE = "SELECT status FROM payments.payments ORDER BY created_at DESC LIMIT 1"
 NEXT_LOOK = "SELECT max(next_check_at) FROM payments.payments WHERE status = 'processing'"
@@ -100,7 +100,7 @@ async def test_a_page_whose_slow_payment_failed_gives_way_to_another_page(
     subscription = await active(client, stripe_server, resources)
     assert await take_step(resources, (await row(resources)).period_end) == ["past_due"]
     path = f"/api/v1/subscriptions/{subscription}/pay"
-    first = (await client.post(path)).json()["checkout_url"]
+    first = (await press(client, path)).json()["checkout_url"]
     page = list(stripe_server.sessions.values())[-1]
     page |= {"status": "complete", "payment_intent": {"id": "pi_slow", "status": "processing"}}
     await look(resources)
@@ -108,4 +108,4 @@ async def test_a_page_whose_slow_payment_failed_gives_way_to_another_page(
     page["payment_intent"]["status"] = "requires_payment_method"
     await look(resources)
     assert await scalar(resources, CHARGE) == "expired"
-    assert (await client.post(path)).json()["checkout_url"] != first
+    assert (await press(client, path)).json()["checkout_url"] != first

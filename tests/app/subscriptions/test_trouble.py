@@ -22,6 +22,7 @@ from tests.app.stripe_server import StripeServer, event
 from tests.app.subscriptions.test_subscriptions import (
     active,
     pay_page,
+    press,
     row,
     subscribe,
     take_step,
@@ -135,8 +136,8 @@ async def test_a_change_that_was_never_paid_gives_way_and_cannot_be_paid_for_not
 ) -> None:
     stripe_server.saves = False  # no saved method: the change is paid on a page
     subscription_id = await active(client, stripe_server, resources)
-    answer = await client.post(
-        f"/api/v1/subscriptions/{subscription_id}/change", json={"plan": "club-plus-month"}
+    answer = await press(
+        client, f"/api/v1/subscriptions/{subscription_id}/change", plan="club-plus-month"
     )
     assert answer.status_code == 200, answer.text
     assert (await row(resources)).next_plan == "club-plus-month"
@@ -160,7 +161,7 @@ async def test_a_plan_that_is_being_changed_to_is_taken_before_its_payment_comes
     stripe_server.saves = False
     subscription_id = await active(client, stripe_server, resources)
     change = f"/api/v1/subscriptions/{subscription_id}/change"
-    assert (await client.post(change, json={"plan": "club-plus-month"})).status_code == 200
+    assert (await press(client, change, plan="club-plus-month")).status_code == 200
     refused = await subscribe(client, plan="club-plus-month", key="s2")
     assert (refused.status_code, refused.json()["code"]) == (409, "already_subscribed")
     await pay_page(client, stripe_server, resources)
@@ -173,9 +174,7 @@ async def test_nobody_changes_to_a_plan_that_they_have(
     first = await active(client, stripe_server, resources)
     second = await active(client, stripe_server, resources, plan="club-plus-month", key="s2")
     for subscription, plan in ((first, "club-plus-month"), (second, "club-month")):
-        answer = await client.post(
-            f"/api/v1/subscriptions/{subscription}/change", json={"plan": plan}
-        )
+        answer = await press(client, f"/api/v1/subscriptions/{subscription}/change", plan=plan)
         assert (answer.status_code, answer.json()["code"]) == (409, "already_subscribed"), plan
     stuck = "SELECT count(*) FROM payments.subscriptions WHERE next_plan IS NOT NULL"
     assert await scalar(resources, stuck) == 0
