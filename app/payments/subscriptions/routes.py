@@ -213,13 +213,7 @@ async def create_subscription(
         answers: list[Answer] = []
 
         async def finish(session: AsyncSession, view: SubscriptionView) -> None:
-            answers.append(
-                Answer(
-                    status=201,
-                    headers={"content-type": "application/json"},
-                    body=SubscriptionOut.of(view).model_dump_json().encode(),
-                )
-            )
+            answers.append(_answer(201, SubscriptionOut.of(view)))
             await reservation.finish(session, answers[0])
 
         await service.create(
@@ -233,6 +227,14 @@ async def create_subscription(
         return answers[0]
 
     return await once(request, principal=principal, key=key, payload=payload, run=run)
+
+
+def _answer(status: int, body: BaseModel) -> Answer:
+    return Answer(
+        status=status,
+        headers={"content-type": "application/json"},
+        body=body.model_dump_json().encode(),
+    )
 
 
 @router.get("/subscriptions", summary="List your subscriptions")
@@ -256,27 +258,91 @@ _MOVES: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-@router.post("/subscriptions/{subscription_id}/pay", summary="Pay what is due", responses=_MOVES)
-async def pay(request: Request, subscription_id: UUID, principal: CurrentPrincipal) -> Page:
-    """Return a page for what is due; asked again while it is open, the same one."""
-    url = await service.pay(
-        request.app.state.resources, customer_id=principal.id, subscription_id=subscription_id
-    )
-    return Page(checkout_url=url)
+_PAID_MOVES: Final[dict[int | str, dict[str, Any]]] = {
+    **_MOVES,
+    409: {
+        "description": "Not possible in the subscription's state, or a request with this key runs."
+    },
+    503: {"description": "No gateway takes the payment."},
+}
 
 
-@router.post("/subscriptions/{subscription_id}/change", summary="Change plan", responses=_MOVES)
+class Paying(BaseModel):
+    """What a request to pay is about: the key belongs to this subscription."""
+
+    subscription_id: UUID
+
+
+class Changing(PlanChange):
+    """What a change is about: the key belongs to this subscription and plan."""
+
+    subscription_id: UUID
+
+
+@router.post(
+    "/subscriptions/{subscription_id}/pay",
+    summary="Pay what is due",
+    response_model=Page,
+    responses=_PAID_MOVES,
+)
+async def pay(
+    request: Request, subscription_id: UUID, principal: CurrentPrincipal, key: Key
+) -> Response:
+    """Return a page for what is due: a period, or a change of plan; the same while it is open."""
+    resources: Resources = request.app.state.resources
+
+    async def run(reservation: Reservation) -> Answer:
+        url = await service.pay(
+            resources, customer_id=principal.id, subscription_id=subscription_id
+        )
+        answer = _answer(200, Page(checkout_url=url))
+        async with resources.database.transaction() as session:
+            await reservation.finish(session, answer)
+        return answer
+
+    payload = Paying(subscription_id=subscription_id)
+    return await once(request, principal=principal, key=key, payload=payload, run=run)
+
+
+@router.post(
+    "/subscriptions/{subscription_id}/change",
+    summary="Change plan",
+    response_model=SubscriptionOut,
+    responses=_PAID_MOVES,
+)
 async def change(
-    request: Request, subscription_id: UUID, principal: CurrentPrincipal, payload: PlanChange
-) -> SubscriptionOut:
-    """Change to another plan of the same interval; asked again it is in its state already (409)."""
-    view = await changes.change_plan(
-        request.app.state.resources,
-        customer_id=principal.id,
-        subscription_id=subscription_id,
-        plan_key=payload.plan,
-    )
-    return SubscriptionOut.of(view)
+    request: Request,
+    subscription_id: UUID,
+    principal: CurrentPrincipal,
+    payload: PlanChange,
+    key: Key,
+) -> Response:
+    """Change to another plan of the same interval.
+
+    A dearer one is charged for the rest of the period, and begins when that is paid: where
+    `checkout_url` is set, there. A cheaper one leaves `credit`.
+    """
+    resources: Resources = request.app.state.resources
+
+    async def run(reservation: Reservation) -> Answer:
+        answers: list[Answer] = []
+
+        async def finish(session: AsyncSession, view: SubscriptionView) -> None:
+            answers.append(_answer(200, SubscriptionOut.of(view)))
+            await reservation.finish(session, answers[0])
+
+        await changes.change_plan(
+            resources,
+            customer_id=principal.id,
+            subscription_id=subscription_id,
+            plan_key=payload.plan,
+            request_key=reservation.request_key,
+            finish=finish,
+        )
+        return answers[0]
+
+    about = Changing(plan=payload.plan, subscription_id=subscription_id)
+    return await once(request, principal=principal, key=key, payload=about, run=run)
 
 
 @router.post("/subscriptions/{subscription_id}/cancel", summary="Cancel", responses=_MOVES)

@@ -14,7 +14,7 @@ from payments.gateways.stripe import StripeGateway
 from payments.orders.asking import locked
 from payments.refunds import service as refunds
 from payments.resources import Resources
-from payments.subscriptions import booking, unwanted
+from payments.subscriptions import booking, changes, unwanted
 from payments.subscriptions.entitlement import features
 from payments.worker import tasks
 from tests.app.fixtures import ALICE
@@ -268,3 +268,39 @@ async def test_a_payment_at_another_gateway_leaves_the_saved_method_at_its_own(
         await booking.paid(session, order, payment)
     found = await row(resources)
     assert (found.status, found.method_ref, found.gateway) == ("active", "cus_1/pm_1", "stripe")
+
+
+async def test_a_change_that_is_asked_for_again_under_its_key_charges_once(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    subscription = await active(client, stripe_server, resources)
+    path = f"/api/v1/subscriptions/{subscription}/change"
+    first = await press(client, path, key="k", plan=PLUS)
+    again = await press(client, path, key="k", plan=PLUS)
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert again.headers["idempotency-replayed"] == "true"
+    assert len(stripe_server.intents) == 1
+    assert (await press(client, path, key="k", plan="club-year")).status_code == 422
+    without = await client.post(path, json={"plan": "club-month"})
+    assert (without.status_code, without.json()["code"]) == (400, "idempotency_key_missing")
+
+
+async def test_a_change_whose_run_died_goes_on_where_it_was(
+    client: httpx.AsyncClient,
+    stripe_server: StripeServer,
+    resources: Resources,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    subscription = await active(client, stripe_server, resources)
+    path = f"/api/v1/subscriptions/{subscription}/change"
+    real = changes.billing.collect
+
+    async def die(*_: object) -> None:
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(changes.billing, "collect", die)
+    assert (await press(client, path, key="k", plan=PLUS)).status_code == 500
+    monkeypatch.setattr(changes.billing, "collect", real)
+    done = await press(client, path, key="k", plan=PLUS)
+    assert (done.status_code, done.json()["plan"]) == (200, PLUS)
+    assert len(stripe_server.intents) == 1
