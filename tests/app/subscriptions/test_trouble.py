@@ -220,3 +220,16 @@ async def test_one_subscription_that_cannot_be_stepped_stops_nobody_elses(
     monkeypatch.setattr(step, "_next", poisoned)
     await tasks.sweep(resources)
     assert len(taken) == 1, "the second was stepped, although the first one raises"
+
+
+async def test_a_page_whose_answer_was_lost_is_asked_for_again_and_is_the_same(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    stripe_server.saves = False
+    subscription = await active(client, stripe_server, resources)
+    assert await take_step(resources, (await row(resources)).period_end) == ["past_due"]
+    stripe_server.faults = ["fail_after_commit"]
+    path = f"/api/v1/subscriptions/{subscription}/pay"
+    assert (await press(client, path)).json()["checkout_url"] is None
+    assert (await press(client, path)).json()["checkout_url"]
+    assert len(stripe_server.sessions) == 2, "the first period's page, and one for this"
