@@ -129,6 +129,8 @@ WAITING: Final[dict[str, str]] = {
     "payments_unknown": "SELECT count(*) FROM payments.payments"
     " WHERE status IN ('intended', 'unknown')",
     "payments_in_review": "SELECT count(*) FROM payments.payments WHERE status = 'review'",
+    "payments_unwanted": "SELECT count(*) FROM payments.subscription_invoices"
+    " WHERE status = 'unwanted'",
 }
 
 
