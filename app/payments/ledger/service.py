@@ -73,6 +73,12 @@ class InsufficientFundsError(ConflictError):
     code, title = "insufficient_funds", "There is not enough money in the account."
 
 
+class NothingOwedError(ConflictError):
+    """More would be paid than is owed: somebody else has paid it meanwhile."""
+
+    code, title = "nothing_owed", "This much is not owed."
+
+
 class TransferKeyReusedError(ConflictError):
     """The key was used for something else: two operations share a key, which is a mistake."""
 
@@ -281,6 +287,8 @@ def _translated() -> Iterator[None]:
             raise _BY_STATE[state](_first_sentence(message)) from error
         if state == "23514" and "ck_ledger_accounts_floor" in message:
             raise InsufficientFundsError from error
+        if state == "23514" and "ck_ledger_accounts_ceiling" in message:
+            raise NothingOwedError from error
         if (state == "23503" and "fk_ledger_accounts_" in message) or state == "PL007":
             raise UnknownAccountError from error
         raise
