@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments.disputes.models import Dispute
 from payments.gateways.protocol import GatewayEvent
+from payments.ledger import owing
 from payments.ledger import service as ledger
 from payments.ledger.service import HOUSE, Entry, Transfer
 from payments.money import Money
@@ -96,11 +97,16 @@ async def _won(
     if not await advance(session, dispute, "won", cause=event.key):
         return False
     payment.disputed -= dispute.amount
-    back = Entry(HOUSE, "disputed", dispute.money)
-    if was == "lost":
-        back = _bearer(order, dispute.money)
-    given = _transfer(dispute, "won", _clearing(payment, -dispute.money), back)
-    await ledger.post(session, [*before, given])
+
+    def won(back: tuple[Entry, ...]) -> list[Transfer]:
+        return [*before, _transfer(dispute, "won", _clearing(payment, -dispute.money), *back)]
+
+    if was != "lost":
+        await ledger.post(session, won((Entry(HOUSE, "disputed", dispute.money),)))
+    elif order.kind == "purchase":
+        await ledger.post(session, won((_bearer(order, dispute.money),)))
+    else:
+        await owing.post_to(session, order.customer_id, dispute.money, won)
     return True
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from payments import jobs
 from payments.disputes import booking as disputes
 from payments.gateways.protocol import GatewayEvent
+from payments.ledger import owing
 from payments.ledger import service as ledger
 from payments.money import Money
 from payments.ops import metrics
@@ -25,7 +26,7 @@ from payments.orders import postings, suspense
 from payments.orders.models import Order, Payment
 from payments.orders.status import TAKEN, advance
 from payments.payouts import gateway as gateway_payouts
-from payments.refunds import booking
+from payments.refunds import booking, news
 from payments.refunds.models import RefundRow
 from payments.subscriptions import booking as subscriptions
 
@@ -112,9 +113,22 @@ async def _on_paid(
     _learn_refs(payment, event)
     if await advance(session, order, "paid", cause=event.key):
         order.paid_at = datetime.now(UTC)
-    await ledger.post(session, postings.captured(order, payment))
+    await _book_captured(session, order, payment)
     await subscriptions.paid(session, order, payment)
     return "applied", None
+
+
+async def _book_captured(session: AsyncSession, order: Order, payment: Payment) -> None:
+    if order.kind == "purchase":
+        through = (postings.wallet(order, payment.money),)
+        await ledger.post(session, postings.captured(order, payment, through))
+    else:
+        await owing.post_to(
+            session,
+            order.customer_id,
+            payment.money,
+            lambda given: postings.captured(order, payment, given),
+        )
 
 
 async def _on_unexpected(
@@ -133,7 +147,8 @@ async def _on_unexpected(
         payment.last_error = f"received {money}, expected {payment.money}"
         _learn_refs(payment, event)
         await advance(session, order, "review", cause=event.key)
-    # The payment's own id first: of two events that tell of it, only one may name its page.
+    # The payment's own id first: one page may be paid twice, and of two events that tell of one
+    # payment only one may name its page.
     ref = event.payment_ref or event.checkout_ref or event.key
     await ledger.post(session, [postings.unexpected(order, payment, money, ref=ref)])
     return "applied", "not what was ordered: in suspense"
@@ -142,7 +157,7 @@ async def _on_unexpected(
 async def _on_refunded(
     session: AsyncSession, order: Order, payment: Payment, event: GatewayEvent
 ) -> Result:
-    """Book up to the payment's total; what came back is missing in it, and counts here."""
+    """Book what a payment's total says of refunds that are none of ours; ours tell themselves."""
     total = event.money
     if payment.status == "review":
         return await _on_review_refunded(session, order, payment, total)
@@ -150,13 +165,13 @@ async def _on_refunded(
         return "parked", "refunded before it is known to be paid"
     if total is None or total.currency != payment.currency:
         return "failed", "refunded in another currency"
-    returned = await booking.returned_before(session, payment, event.created)
-    total += Money(returned, payment.currency)
-    if total.amount > payment.captured:
+    try:
+        moved = await booking.told_total(
+            session, order, payment, total, at=event.created, cause=event.key
+        )
+    except booking.TooMuchGivenBackError:
         return "failed", "refunded more than was captured"
-    if not await booking.book_total(session, order, payment, total, cause=event.key):
-        return "refused", "a later refund is booked already"
-    return "applied", None
+    return ("applied", None) if moved else ("refused", "that much is booked, or is on its way")
 
 
 async def _on_review_refunded(
@@ -183,27 +198,25 @@ async def _on_refunded_whole(
 async def _on_refund(
     session: AsyncSession, order: Order, payment: Payment, event: GatewayEvent
 ) -> Result:
-    """Note what became of one refund of ours; the total tells of those that are not."""
+    """Note what became of one refund: of ours, or of one that somebody made there."""
     by_id = RefundRow.id == event.refund_id
     match = by_id if event.refund_id else RefundRow.refund_ref == event.refund_ref
     row = await session.scalar(
         select(RefundRow)
-        .where(RefundRow.payment_id == payment.id, match)
+        # One that was never made, by our books, and was: it is not booked as ours.
+        .where(RefundRow.payment_id == payment.id, match, RefundRow.status != news.NEVER_MADE)
         .with_for_update(key_share=True)
     )
     if row is None:
-        if event.total is not None:
-            total = replace(event, money=await booking.without_ours(session, payment, event.total))
-            return await _on_refunded(session, order, payment, total)
-        return "ignored", "not one of our refunds: the payment's total tells of it"
+        return await _on_refund_elsewhere(session, order, payment, event)
     row.refund_ref = row.refund_ref or event.refund_ref
     if event.money is not None and event.money != row.money:
         return "failed", f"refunded {event.money}, asked for {row.money}"
     if event.kind == "refund_settled":
         moved = await booking.settled(session, order, payment, row, cause=event.key)
         if event.total is not None:
-            total = replace(event, money=await booking.without_ours(session, payment, event.total))
-            state, reason = await _on_refunded(session, order, payment, total)
+            told = replace(event, money=event.total)
+            state, reason = await _on_refunded(session, order, payment, told)
             if state == "failed":
                 return state, reason
             moved = moved or state == "applied"
@@ -212,6 +225,38 @@ async def _on_refund(
             session, order, payment, row, at=event.created, cause=event.key
         )
     return ("applied", None) if moved else ("refused", f"the refund is {row.status}")
+
+
+async def _on_refund_elsewhere(
+    session: AsyncSession, order: Order, payment: Payment, event: GatewayEvent
+) -> Result:
+    """Follow a refund that is none of ours: totals tell that it was made, it tells that it failed.
+
+    `refund_ref` is its name there; without it nobody could tell that the same news comes again.
+    """
+    if event.kind == "refund_settled":
+        if event.total is not None:
+            return await _on_refunded(session, order, payment, replace(event, money=event.total))
+        return "ignored", "not one of our refunds: the payment's total tells of it"
+    if event.money is None or event.refund_ref is None:
+        return "failed", "a refund without an amount or an id"
+    if payment.status == "review":
+        back = await suspense.take_back(session, order, payment, event.money, ref=event.refund_ref)
+        return ("applied", "in suspense again") if back else ("refused", "it was not booked")
+    if payment.status not in TAKEN:
+        return "parked", "a refund failed before the payment is known to be paid"
+    if event.money.currency != payment.currency:
+        return "failed", "refunded in another currency"
+    moved = await booking.failed_elsewhere(
+        session,
+        order,
+        payment,
+        event.refund_ref,
+        event.money,
+        at=event.created,
+        cause=event.key,
+    )
+    return ("applied", None) if moved else ("refused", "that it failed is known")
 
 
 async def _on_attempt(

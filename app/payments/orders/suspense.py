@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments.errors import ConflictError
+from payments.ledger import owing
 from payments.ledger import service as ledger
 from payments.ledger.models import Account, EntryRow, TransferRow
 from payments.ledger.service import HOUSE, Entry, Transfer
@@ -49,7 +50,9 @@ async def give_back(session: AsyncSession, order: Order, payment: Payment, total
     if not 0 < part.amount <= waits:
         return False
     clearing = Entry(ledger.gateway(payment.gateway, payment.account), "gateway_clearing", part)
-    await ledger.post(session, [_out(order, payment, f"refunded:{total.amount}", part, clearing)])
+    number = await _count(session, payment)
+    how = f"refunded:{total.amount}:{number}"
+    await ledger.post(session, [_out(order, payment, how, (clearing,))])
     return True
 
 
@@ -60,6 +63,26 @@ async def give_back_whole(session: AsyncSession, order: Order, payment: Payment)
         total = await _given_back(session, payment, currency) + amount
         await give_back(session, order, payment, Money(total, currency))
     return bool(waits)
+
+
+async def take_back(
+    session: AsyncSession, order: Order, payment: Payment, money: Money, *, ref: str
+) -> bool:
+    """Have what was given back, and came to nothing, wait again; once for each refund `ref`.
+
+    False when that much was never booked as given back.
+    """
+    if money.amount > await _given_back(session, payment, money.currency):
+        return False
+    clearing = Entry(ledger.gateway(payment.gateway, payment.account), "gateway_clearing", -money)
+    transfer = Transfer(
+        key=f"suspense:{payment.id}:undone:{ref}",
+        kind="payment.refund_undone",
+        subject=f"order:{order.id}",
+        entries=(clearing, Entry(HOUSE, "suspense", money)),
+    )
+    (posted,) = await ledger.post(session, [transfer])
+    return not posted.replayed
 
 
 async def credit_wallet(
@@ -74,31 +97,33 @@ async def credit_wallet(
     ]
     if not credited:
         raise NothingWaitsError
-    customer = ledger.customer(order.customer_id)
     # Numbered: the same amount may come, and be credited, again.
     number = await _count(session, payment)
-    transfers = [
-        _out(
-            order,
-            payment,
-            f"credited:{money.currency}:{number}",
-            money,
-            Entry(customer, ledger.wallet_of(money.currency), money),
-        )
-        for money in credited
-    ]
-    await ledger.post(session, transfers)
+    for money in credited:
+        how = f"credited:{money.currency}:{number}"
+        await _credit(session, order, payment, money, how)
     payment.last_error = f"{', '.join(map(str, credited))} credited to the wallet by {by}"[:200]
     return credited
 
 
+async def _credit(
+    session: AsyncSession, order: Order, payment: Payment, money: Money, how: str
+) -> None:
+    def resolved(given: owing.Given) -> list[Transfer]:
+        return [_out(order, payment, how, given)]
+
+    await owing.post_to(session, order.customer_id, money, resolved)
+
+
 async def _given_back(session: AsyncSession, payment: Payment, currency: str) -> int:
+    """Return what was given back and did not come to nothing."""
+    key = f"suspense:{payment.id}"
     amount = await session.scalar(
         select(func.coalesce(func.sum(-EntryRow.amount), 0))
         .join(TransferRow, TransferRow.id == EntryRow.transfer_id)
         .join(Account, Account.id == EntryRow.account_id)
         .where(
-            TransferRow.key.like(f"suspense:{payment.id}:refunded:%"),
+            TransferRow.key.like(f"{key}:refunded:%") | TransferRow.key.like(f"{key}:undone:%"),
             Account.purpose == "suspense",
             EntryRow.currency == currency,
         )
@@ -115,10 +140,11 @@ async def _count(session: AsyncSession, payment: Payment) -> int:
     return int(number or 0)
 
 
-def _out(order: Order, payment: Payment, how: str, money: Money, to: Entry) -> Transfer:
+def _out(order: Order, payment: Payment, how: str, to: tuple[Entry, ...]) -> Transfer:
+    money = sum((entry.money for entry in to[1:]), to[0].money)
     return Transfer(
         key=f"suspense:{payment.id}:{how}",
         kind="suspense.resolved",
         subject=f"order:{order.id}",
-        entries=(Entry(HOUSE, "suspense", -money), to),
+        entries=(Entry(HOUSE, "suspense", -money), *to),
     )

@@ -33,6 +33,8 @@ _TRANSFERS: Final = {
     "payment.captured": "Payment",
     "order.settled": "Purchase",
     "payment.refunded": "Refund",
+    "payment.refund_undone": "Refund that did not go through",
+    "refund.returned": "Refund that came back",
     "customer.transfer": "Transfer",
     "exchange": "Exchange",
     "suspense.resolved": "Credited by us",

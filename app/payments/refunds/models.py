@@ -1,4 +1,4 @@
-"""The table of refunds."""
+"""The tables of refunds, and of what gateways say of those that are none of ours."""
 
 from __future__ import annotations
 
@@ -44,8 +44,31 @@ class RefundRow(Base):
     created_at: Mapped[Created]
     updated_at: Mapped[Created]
     returned_at: Mapped[datetime | None]
+    failed_at: Mapped[datetime | None]
 
     @property
     def money(self) -> Money:
         """What is given back."""
         return Money(self.amount, self.currency)
+
+
+class RefundTotal(Base):
+    """What a gateway said was given back of a payment in all, at its own time."""
+
+    __tablename__ = "refund_totals"
+
+    payment_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.payments.id"), primary_key=True)
+    told_at: Mapped[datetime] = mapped_column(primary_key=True)
+    amount: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    received_at: Mapped[Created]
+
+
+class RefundUndone(Base):
+    """A refund made at the gateway's own pages that came to nothing."""
+
+    __tablename__ = "refunds_undone"
+
+    payment_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.payments.id"), primary_key=True)
+    refund_ref: Mapped[str] = mapped_column(primary_key=True)
+    amount: Mapped[int] = mapped_column(BigInteger)
+    failed_at: Mapped[datetime]

@@ -3,7 +3,8 @@
 In three steps, as an order's payment page is made: commit what is about to be asked and under which
 key, with the amount reserved on the payment; ask; commit the answer. The reservation is what stops
 two refunds at once from giving back more than came (seen in the field with check-then-insert); the
-gateway's own check is not relied upon.
+gateway's own check is not relied upon. What was refunded at the gateway's own pages counts, too, as
+far as it is known. The credit of a top-up is set aside meanwhile.
 """
 
 from __future__ import annotations
@@ -27,13 +28,12 @@ from payments.gateways.protocol import (
     RefundRequest,
 )
 from payments.idempotency.store import KeyReusedError
-from payments.ledger import service as ledger
 from payments.money import Money
 from payments.ops import metrics
 from payments.orders.asking import locked
 from payments.orders.models import Order, Payment
 from payments.orders.status import TAKEN, advance
-from payments.refunds import booking
+from payments.refunds import booking, holds
 from payments.refunds.models import RefundRow
 from payments.resources import Resources
 
@@ -161,8 +161,7 @@ async def record(
     if isinstance(answer, GatewayUnknownError):
         await advance(session, row, "unknown", cause="no answer from the gateway")
     elif await advance(session, row, "remote_failed", cause="refused by the gateway"):
-        payment.refund_reserved -= row.amount
-        row.next_check_at = None
+        await booking.never_made(session, payment, row)
 
 
 async def list_for(session: AsyncSession, payment_id: UUID) -> list[RefundView]:
@@ -229,12 +228,10 @@ async def _intend(
     earlier = await _existing(session, request_key, payment_id, money)
     if earlier is not None:
         return earlier
-    wanted = _allowed(payment, money)
+    wanted = _allowed(payment, await booking.under_way(session, payment), money)
     gateway = resources.gateways.need(payment.gateway)
     if not isinstance(gateway, Refunding) or not gateway.takes(wanted):
         raise RefundNotOfferedError(f"{payment.gateway} cannot refund {wanted}.")
-    if order.kind == "top_up":
-        await _require_in_wallet(session, order, wanted)
     refund_id = uuid4()
     row = RefundRow(
         id=refund_id,
@@ -259,30 +256,22 @@ async def _intend(
     await jobs.enqueue(
         session, jobs.REPAIR_REFUND, {"refund_id": str(refund_id)}, at=row.next_check_at
     )
+    if order.kind == "top_up":
+        await holds.hold(session, order, row)
     return row
 
 
-def _allowed(payment: Payment, money: Money | None) -> Money:
+def _allowed(payment: Payment, under_way: int, money: Money | None) -> Money:
+    """Return what is to be refunded: `money`, or all that nobody has got or asked for yet."""
     if payment.status not in TAKEN or payment.payment_ref is None:
         raise NotRefundableError(f"The payment is {payment.status}.")
-    left = payment.captured - max(payment.refund_reserved, payment.refunded) - payment.disputed
-    left = max(left, 0)
+    left = max(payment.captured - payment.refunded - under_way - payment.disputed, 0)
     wanted = money or Money(left, payment.currency)
     if wanted.currency != payment.currency:
         raise RefundTooLargeError(f"The payment was in {payment.currency}.")
     if not 0 < wanted.amount <= left:
         raise RefundTooLargeError(f"{Money(left, payment.currency)} of it can still be refunded.")
     return wanted
-
-
-async def _require_in_wallet(session: AsyncSession, order: Order, wanted: Money) -> None:
-    """Refuse to refund a top-up that was spent: the customer would owe it to us."""
-    for account in await ledger.balances(session, ledger.customer(order.customer_id)):
-        if account.purpose == "wallet" and account.currency == wanted.currency:
-            if account.available >= wanted.amount:
-                return
-            break
-    raise ledger.InsufficientFundsError("The credit was spent; the wallet does not hold it.")
 
 
 async def locked_refund(session: AsyncSession, refund_id: UUID) -> tuple[Order, Payment, RefundRow]:

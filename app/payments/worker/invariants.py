@@ -74,7 +74,8 @@ INVARIANTS: Final[dict[str, str]] = {
                  JOIN payments.ledger_accounts a ON a.id = e.account_id
                 WHERE t.subject = 'order:' || p.order_id AND a.purpose = 'gateway_clearing'
                   AND t.key LIKE 'payment:' || p.id || ':%'
-                  AND t.kind IN ('payment.captured', 'payment.refunded')), 0)
+                  AND t.kind IN ('payment.captured', 'payment.refunded',
+                                 'payment.refund_undone')), 0)
          {since:p.updated_at}""",
     "refunds_are_reserved": """
         SELECT count(*) FROM payments.payments p

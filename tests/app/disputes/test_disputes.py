@@ -9,8 +9,12 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from payments.ledger import service as ledger
+from payments.ledger.service import Entry, Transfer
+from payments.money import Money
 from payments.refunds.service import RefundTooLargeError
 from payments.resources import Resources
+from tests.app.fixtures import ALICE, BOB
 from tests.app.orders.helpers import books, order, scalar
 from tests.app.refunds.test_refunds import COFFEE, ask, paid, told
 from tests.app.stripe_server import StripeServer
@@ -150,3 +154,68 @@ async def test_lost_wallet_credit_that_was_spent_is_owed(
     found = await books(resources)
     assert found[("receivable", "EUR")] == -5000
     assert found[("wallet", "EUR")] == 5000, "untouched: most of it is set aside"
+
+
+async def spend(resources: Resources, amount: int) -> None:
+    """Send credit to somebody else."""
+    money = Money(amount, "EUR")
+    entries = (
+        Entry(ledger.customer(ALICE), "wallet", -money),
+        Entry(ledger.customer(BOB), "wallet", money),
+    )
+    spent = Transfer(key=f"spent-{amount}", kind="transfer", subject=None, entries=entries)
+    async with resources.database.transaction() as transaction:
+        await ledger.post(transaction, [spent])
+
+
+async def alice(resources: Resources) -> dict[str, int]:
+    """What Alice's accounts hold, the empty ones left out."""
+    async with resources.database.transaction() as transaction:
+        found = await ledger.balances(transaction, ledger.customer(ALICE))
+    return {account.purpose: account.balance for account in found if account.balance}
+
+
+async def test_a_dispute_that_is_won_after_all_pays_what_its_loss_left_owing(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    session = await paid(client, stripe_server, sku="credit-50")
+    await spend(resources, 5000)
+    await tell(resources, session, "lost")
+    assert await alice(resources) == {"receivable": -5000}
+    await tell(resources, session, "reinstated")
+    assert await alice(resources) == {}, "no credit to spend beside a debt"
+    await books(resources)
+
+
+async def test_new_credit_pays_what_is_owed_first(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    session = await paid(client, stripe_server, sku="credit-50")
+    await spend(resources, 4000)
+    await tell(resources, session, "lost")
+    stripe_server.sessions.clear()
+    await paid(client, stripe_server, sku="credit-50", key="order-2")
+    assert await alice(resources) == {"wallet": 1000}
+    stripe_server.sessions.clear()
+    await paid(client, stripe_server, key="order-3")
+    assert await alice(resources) == {"wallet": 1000}, "a purchase passes through"
+    await books(resources)
+
+
+async def test_a_refund_that_comes_back_pays_what_is_owed_first(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    session = await paid(client, stripe_server, sku="credit-50")
+    await ask(resources, 1000)
+    (refund,) = stripe_server.refunds.values()
+    await spend(resources, 4000)
+    # Somebody gives back at the gateway's pages what is spent.
+    total = {"amount_refunded": 3000, "payment_intent": session["payment_intent"]}
+    await told(resources, "charge.refunded", total | {"currency": "eur", "id": "ch"}, at=10)
+    assert await alice(resources) == {"receivable": -2000}
+    await told(resources, "refund.failed", refund | {"status": "failed"}, at=20)
+    assert await alice(resources) == {"receivable": -1000}
+    elsewhere = {"id": "re_x", "amount": 2000, "metadata": {}, "status": "failed"}
+    await told(resources, "refund.failed", refund | elsewhere, at=30)
+    assert await alice(resources) == {"wallet": 1000}
+    await books(resources)

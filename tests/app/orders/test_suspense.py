@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import pytest
 from sqlalchemy import select
 
 from payments.money import Money
@@ -14,6 +15,7 @@ from payments.orders.models import Payment
 from payments.resources import Resources
 from tests.app.orders.helpers import books, deliver, only_session, order, scalar
 from tests.app.refunds.test_refunds import NUMBERS, told
+from tests.app.refunds.test_undone import elsewhere
 from tests.app.stripe_server import StripeServer, charge, event, intent
 
 COFFEE = 2490
@@ -84,3 +86,43 @@ async def test_a_second_payment_of_one_page_is_money_that_waits(
     assert ("suspense", "EUR") not in await books(resources), "one payment, told twice"
     await told(resources, "payment_intent.succeeded", intent(session) | {"id": "pi_another"})
     assert (await books(resources))[("suspense", "EUR")] == COFFEE
+
+
+@pytest.mark.parametrize("first", [COFFEE, WRONG])
+@pytest.mark.parametrize("second", [COFFEE, WRONG, 100])
+async def test_a_second_sum_on_one_page_waits_beside_the_first(
+    client: httpx.AsyncClient,
+    stripe_server: StripeServer,
+    resources: Resources,
+    first: int,
+    second: int,
+) -> None:
+    assert (await order(client)).status_code == 201
+    session = stripe_server.pay(only_session(stripe_server)["id"])
+    waits = second + (first if first != COFFEE else 0)
+    for amount, ref in ((first, "pi_one"), (second, "pi_two")):
+        came = session | {"amount_total": amount, "payment_intent": ref}
+        assert await told(resources, "checkout.session.completed", came) == "applied"
+        # The same payment, told again by another event.
+        assert await told(resources, "checkout.session.async_payment_succeeded", came) in (
+            "applied",
+            "refused",
+        )
+    found = await books(resources)
+    assert found[("suspense", "EUR")] == waits
+    assert found[("gateway_clearing", "EUR")] == -(first + second)
+
+
+async def test_what_was_given_back_of_suspense_and_failed_waits_again(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    session = await unexpected(client, stripe_server)
+    gone = elsewhere(session, 1500)
+    assert await told(resources, "refund.failed", gone, at=5) == "refused", "it was not booked"
+    for _ in range(2):
+        await told(resources, "charge.refunded", charge(session, WRONG), at=10)
+        assert ("suspense", "EUR") not in await books(resources)
+        assert await told(resources, "refund.failed", gone, at=20) == "applied"
+        assert (await books(resources))[("suspense", "EUR")] == 1500
+        assert await told(resources, "refund.updated", gone, at=20) == "refused", "once"
+        gone = elsewhere(session, 1500, ref="re_again")
