@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 
 from payments import paging
 from payments.orders.models import Order, Payment
-from payments.orders.service import OrderView, view_of
+from payments.orders.service import OrderView, refunded, view_of
 from payments.paging import Page
 
 
@@ -30,12 +30,12 @@ async def page_for(
     )
     return await paging.page(
         session,
-        select(Order, Payment)
+        select(Order, Payment, refunded())
         .join(Payment, Payment.id == last)
         .where(Order.customer_id == customer_id),
         order=(Order.created_at, Order.id),
         parse=(datetime.fromisoformat, UUID),
         cursor=cursor,
         limit=limit,
-        view=lambda row: view_of(row[0], row[1]),
+        view=lambda row: view_of(row[0], row[1], row[2]),
     )

@@ -13,9 +13,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import select
+from sqlalchemy import BigInteger, ScalarSelect, cast, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from payments import jobs
 from payments.errors import ConflictError, NotFoundError
@@ -25,7 +26,7 @@ from payments.money import Money
 from payments.orders import catalogue
 from payments.orders.asking import RETRYABLE, UNFINISHED, ask, is_over, locked, record
 from payments.orders.models import Order, Payment
-from payments.orders.status import advance
+from payments.orders.status import TAKEN, advance, shown
 from payments.resources import Resources
 from payments.subscriptions.booking import is_void
 
@@ -110,7 +111,7 @@ async def _settle(
                 if following is not None:
                     payment = following
                     continue
-            view = view_of(order, payment)
+            view = view_of(order, payment, await _refunded_of(session, order))
             if finish is not None:
                 await finish(session, view)
         return view
@@ -208,7 +209,7 @@ async def get(session: AsyncSession, *, customer_id: UUID, order_id: UUID) -> Or
     """Return one of the customer's orders; raises `NotFoundError`, also for somebody else's."""
     row = (
         await session.execute(
-            select(Order, Payment)
+            select(Order, Payment, refunded())
             .join(Payment, Payment.order_id == Order.id)
             .where(Order.id == order_id, Order.customer_id == customer_id)
             .order_by(Payment.created_at.desc())
@@ -217,19 +218,7 @@ async def get(session: AsyncSession, *, customer_id: UUID, order_id: UUID) -> Or
     ).first()
     if row is None:
         raise NotFoundError(f"There is no order {order_id}.")
-    return view_of(*row)
-
-
-async def list_for(session: AsyncSession, *, customer_id: UUID, limit: int = 50) -> list[OrderView]:
-    """Return the customer's latest orders, newest first."""
-    rows = await session.execute(
-        select(Order, Payment)
-        .join(Payment, Payment.order_id == Order.id)
-        .where(Order.customer_id == customer_id)
-        .order_by(Order.created_at.desc(), Order.id)
-        .limit(limit)
-    )
-    return [view_of(order, payment) for order, payment in rows]
+    return view_of(row[0], row[1], row[2])
 
 
 async def _insert_order(
@@ -327,22 +316,43 @@ def intend(
     return payment
 
 
-def is_open(payment: Payment) -> bool:
-    """Whether the payment's page can be paid."""
+def is_payable(order: Order, payment: Payment) -> bool:
+    """Whether the payment's page can be paid, and its order still wants it to be.
+
+    An earlier page may have been paid after all; and what is looked at by a person waits.
+    """
+    if order.status in TAKEN or order.status == "review":
+        return False
     return payment.status in PAYABLE and payment.expires_at > datetime.now(UTC)
 
 
-def view_of(order: Order, payment: Payment) -> OrderView:
-    """Return an order with its last payment as its customer sees it."""
+def refunded() -> ScalarSelect[int]:
+    """Return a column of a query of orders: what was refunded, whichever payment it was of."""
+    other = aliased(Payment)
+    return (
+        select(cast(func.coalesce(func.sum(other.refunded), 0), BigInteger))
+        .where(other.order_id == Order.id)
+        .correlate(Order)
+        .scalar_subquery()
+    )
+
+
+async def _refunded_of(session: AsyncSession, order: Order) -> int:
+    amount = await session.scalar(select(refunded()).where(Order.id == order.id))
+    return amount or 0
+
+
+def view_of(order: Order, payment: Payment, refunded: int) -> OrderView:
+    """Return an order with its last payment as its customer sees it; `refunded` is of all."""
     return OrderView(
         id=order.id,
         sku=order.sku,
         description=order.description,
         quantity=order.quantity,
         money=order.money,
-        refunded=Money(payment.refunded, payment.currency),
-        status=order.status,
-        checkout_url=payment.checkout_url if is_open(payment) else None,
+        refunded=Money(refunded, order.currency),
+        status=shown(order.status, amount=order.amount, refunded=refunded),
+        checkout_url=payment.checkout_url if is_payable(order, payment) else None,
         created_at=order.created_at,
         paid_at=order.paid_at,
     )

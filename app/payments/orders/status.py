@@ -16,6 +16,18 @@ TAKEN = frozenset({"paid", "partially_refunded", "refunded"})
 """Statuses in which the whole amount has come."""
 
 
+def shown(status: str, *, amount: int, refunded: int) -> str:
+    """Return the status of an order as it is shown: of what was paid, the amounts decide.
+
+    A status moves forward only, and stays `refunded` when a refund has come to nothing.
+    """
+    if status not in TAKEN:
+        return status
+    if not refunded:
+        return "paid"
+    return "refunded" if refunded >= amount else "partially_refunded"
+
+
 class Moving(Protocol):
     """A row with a status that only moves forward; `entity` is its name in the table of moves."""
 

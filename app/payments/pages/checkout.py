@@ -25,8 +25,8 @@ from payments.gateways.razorpay import RazorpayGateway
 from payments.ops.headers import CONTENT_SECURITY_POLICY
 from payments.ops.logs import get_logger
 from payments.orders import looking
-from payments.orders.models import Payment
-from payments.orders.service import is_open
+from payments.orders.models import Order, Payment
+from payments.orders.service import is_payable
 from payments.pages.render import BRAND, Renderer
 from payments.resources import Resources
 
@@ -59,7 +59,9 @@ class CheckoutPages:
         """Show Razorpay's checkout over a page of ours, with its script and no other's."""
         gateway, payment = await self._razorpay(payment_id)
         asked = CheckoutRequest.from_json(payment.request)
-        if not is_open(payment):
+        async with self._resources.database.transaction() as session:
+            order = await session.get_one(Order, payment.order_id)
+        if not is_payable(order, payment):
             return RedirectResponse(asked.success_url, 303)
         options = {
             "key": gateway.key_id,

@@ -10,6 +10,7 @@ import pytest
 from payments.errors import ProblemError
 from payments.orders import asking, suspense
 from payments.orders.models import Order, Payment
+from payments.refunds import service as refunds
 from payments.resources import Resources
 from tests.app.orders.helpers import books, deliver, order, scalar
 from tests.app.refunds.test_refunds import told
@@ -121,3 +122,31 @@ async def test_an_earlier_payments_end_is_not_the_orders(
     assert (await retry(client, created)).status_code == 201
     await told(resources, "checkout.session.expired", first)
     assert (await client.get(created.headers["location"])).json()["status"] == "pending"
+
+
+async def test_an_order_whose_first_page_was_paid_after_all_asks_for_nothing_more(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    created = await order(client)
+    (first,) = stripe_server.sessions.values()
+    await told(resources, "checkout.session.expired", first)
+    assert (await retry(client, created)).json()["checkout_url"] is not None
+    assert await pay(client, stripe_server, first["id"]) == "applied"
+    path = created.headers["location"]
+    shown = (await client.get(path)).json()
+    assert (shown["status"], shown["checkout_url"]) == ("paid", None)
+    (listed,) = (await client.get("/api/v1/orders")).json()["data"]
+    assert listed["checkout_url"] is None
+    payment_id = await scalar(resources, "SELECT id FROM payments.payments WHERE status = 'paid'")
+    await refunds.request(
+        resources,
+        payment_id=payment_id,
+        money=None,
+        reason="r",
+        requested_by="tests",
+        request_key="r",
+    )
+    shown = (await client.get(path)).json()
+    assert (shown["status"], shown["refunded"]) == ("refunded", 2490), "of whichever payment"
+    assert (await client.get("/api/v1/orders")).json()["data"][0]["refunded"] == 2490
+    assert (await client.get(f"{path}/receipt")).json()["refunded"] == 2490
