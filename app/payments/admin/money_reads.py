@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments.admin.money_views import (
@@ -139,10 +139,14 @@ def payout_line(row: Payout) -> PayoutLine:
 
 
 async def reviews(session: AsyncSession, *, cursor: str | None, limit: int) -> Page[ReviewLine]:
-    """List payments whose money did not fit, newest first, with what of it still waits."""
+    """List payments whose money did not fit, newest first, with what of it still waits.
+
+    A payment that came as ordered is among them while a second sum of it waits.
+    """
+    waits = Payment.id.in_(suspense.of_payments_waiting())
     found = await page(
         session,
-        _payments().where(Payment.status == "review"),
+        _payments().where(or_(Payment.status == "review", waits)),
         order=(Payment.created_at, Payment.id),
         parse=_MOMENT_AND_ID,
         cursor=cursor,

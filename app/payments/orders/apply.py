@@ -159,8 +159,8 @@ async def _on_refunded(
 ) -> Result:
     """Book what a payment's total says of refunds that are none of ours; ours tell themselves."""
     total = event.money
-    if payment.status == "review":
-        return await _on_review_refunded(session, order, payment, total)
+    if _waits(payment, event):
+        return await _on_waiting_refunded(session, order, payment, event)
     if payment.status not in TAKEN:
         return "parked", "refunded before it is known to be paid"
     if total is None or total.currency != payment.currency:
@@ -174,11 +174,12 @@ async def _on_refunded(
     return ("applied", None) if moved else ("refused", "that much is booked, or is on its way")
 
 
-async def _on_review_refunded(
-    session: AsyncSession, order: Order, payment: Payment, total: Money | None
+async def _on_waiting_refunded(
+    session: AsyncSession, order: Order, payment: Payment, event: GatewayEvent
 ) -> Result:
     """Book what the gateway has given back of money that waits in suspense."""
-    if total is None or not await suspense.give_back(session, order, payment, total):
+    total, ref = event.money, event.payment_ref
+    if total is None or not await suspense.give_back(session, order, payment, total, ref=ref):
         return "refused", "under review, and not what waits in suspense: a person books it"
     return "applied", "given back out of suspense"
 
@@ -188,7 +189,7 @@ async def _on_refunded_whole(
 ) -> Result:
     """Book that everything was given back, of what was ordered or of what waits in suspense."""
     if payment.status == "review":
-        if await suspense.give_back_whole(session, order, payment):
+        if await suspense.give_back_whole(session, order, payment, ref=event.payment_ref):
             return "applied", "given back out of suspense"
         return "refused", "nothing waits in suspense: a person books it"
     whole = replace(event, money=Money(payment.captured, payment.currency))
@@ -240,8 +241,15 @@ async def _on_refund_elsewhere(
         return "ignored", "not one of our refunds: the payment's total tells of it"
     if event.money is None or event.refund_ref is None:
         return "failed", "a refund without an amount or an id"
-    if payment.status == "review":
-        back = await suspense.take_back(session, order, payment, event.money, ref=event.refund_ref)
+    if _waits(payment, event):
+        back = await suspense.take_back(
+            session,
+            order,
+            payment,
+            event.money,
+            ref=event.payment_ref,
+            refund_ref=event.refund_ref,
+        )
         return ("applied", "in suspense again") if back else ("refused", "it was not booked")
     if payment.status not in TAKEN:
         return "parked", "a refund failed before the payment is known to be paid"
@@ -305,6 +313,13 @@ _HANDLERS: Final[
     "expired": _on_attempt,
     "look": _on_look,
 }
+
+
+def _waits(payment: Payment, event: GatewayEvent) -> bool:
+    """Whether an event is of money that did not fit: all of a payment, or a second sum of it."""
+    if payment.status == "review":
+        return True
+    return payment.status in TAKEN and not _is_the_same(payment, event)
 
 
 def _is_the_same(payment: Payment, event: GatewayEvent) -> bool:

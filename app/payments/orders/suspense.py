@@ -7,7 +7,13 @@ waits.
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Select, cast, func, or_, select
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments.errors import ConflictError
@@ -40,43 +46,107 @@ async def waiting(session: AsyncSession, payment: Payment) -> dict[str, int]:
     return {currency: int(amount) for currency, amount in rows if amount > 0}
 
 
-async def give_back(session: AsyncSession, order: Order, payment: Payment, total: Money) -> bool:
-    """Book what the gateway has given back, `total` so far; on a locked payment.
+def of_payments_waiting() -> Select[UUID]:
+    """Return a query of the ids of payments of which something waits, whatever their status."""
+    payment_id = cast(func.split_part(TransferRow.key, ":", 2), PgUUID(as_uuid=True))
+    return (
+        select(payment_id)
+        .join(EntryRow, EntryRow.transfer_id == TransferRow.id)
+        .join(Account, Account.id == EntryRow.account_id)
+        .where(Account.purpose == "suspense", TransferRow.key.like("suspense:%"))
+        .group_by(payment_id, EntryRow.currency)
+        .having(func.sum(EntryRow.amount) > 0)
+    )
 
-    False when that is booked already, or more than waits: then a person looks.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of money that came for an order and did not fit it."""
+
+    waiting: Sequence[Money]
+    credited: Sequence[Money]
+    given_back: Sequence[Money]
+
+    @property
+    def decided(self) -> bool:
+        """Whether there was something, and nothing of it waits any more."""
+        return bool(self.credited or self.given_back) and not self.waiting
+
+
+async def outcome(session: AsyncSession, order_id: UUID) -> Outcome:
+    """Return what became of what did not fit an order, whichever payment it came by."""
+    rows = await session.execute(
+        select(TransferRow.key, EntryRow.currency, EntryRow.amount)
+        .join(EntryRow, EntryRow.transfer_id == TransferRow.id)
+        .join(Account, Account.id == EntryRow.account_id)
+        .where(TransferRow.subject == f"order:{order_id}", Account.purpose == "suspense")
+    )
+    waits: Counter[str] = Counter()
+    out: dict[str, Counter[str]] = {"credited": Counter(), "refunded": Counter()}
+    for key, currency, amount in rows:
+        waits[currency] += amount
+        how = key.split(":")[2]
+        if how in ("credited", "refunded", "undone"):
+            out["credited" if how == "credited" else "refunded"][currency] -= amount
+    return Outcome(
+        waiting=_moneys(waits),
+        credited=_moneys(out["credited"]),
+        given_back=_moneys(out["refunded"]),
+    )
+
+
+def _moneys(amounts: Counter[str]) -> list[Money]:
+    return [Money(amount, currency) for currency, amount in amounts.items() if amount > 0]
+
+
+async def give_back(
+    session: AsyncSession, order: Order, payment: Payment, total: Money, *, ref: str | None
+) -> bool:
+    """Book what the gateway has given back, `total` so far of what it calls `ref`.
+
+    On a locked payment. False when that is booked already, or more than waits: a person looks.
     """
-    part = total - Money(await _given_back(session, payment, total.currency), total.currency)
+    before = await _given_back(session, payment, total.currency, ref)
+    part = total - Money(before, total.currency)
     waits = (await waiting(session, payment)).get(total.currency, 0)
     if not 0 < part.amount <= waits:
         return False
     clearing = Entry(ledger.gateway(payment.gateway, payment.account), "gateway_clearing", part)
     number = await _count(session, payment)
-    how = f"refunded:{total.amount}:{number}"
+    how = f"refunded:{ref or ''}:{total.amount}:{number}"
     await ledger.post(session, [_out(order, payment, how, (clearing,))])
     return True
 
 
-async def give_back_whole(session: AsyncSession, order: Order, payment: Payment) -> bool:
+async def give_back_whole(
+    session: AsyncSession, order: Order, payment: Payment, *, ref: str | None
+) -> bool:
     """Book that the gateway has given back all that waits; False when nothing does."""
     waits = await waiting(session, payment)
     for currency, amount in waits.items():
-        total = await _given_back(session, payment, currency) + amount
-        await give_back(session, order, payment, Money(total, currency))
+        total = await _given_back(session, payment, currency, ref) + amount
+        await give_back(session, order, payment, Money(total, currency), ref=ref)
     return bool(waits)
 
 
 async def take_back(
-    session: AsyncSession, order: Order, payment: Payment, money: Money, *, ref: str
+    session: AsyncSession,
+    order: Order,
+    payment: Payment,
+    money: Money,
+    *,
+    ref: str | None,
+    refund_ref: str,
 ) -> bool:
-    """Have what was given back, and came to nothing, wait again; once for each refund `ref`.
+    """Have what was given back, and came to nothing, wait again; once for each refund.
 
     False when that much was never booked as given back.
     """
-    if money.amount > await _given_back(session, payment, money.currency):
+    if money.amount > await _given_back(session, payment, money.currency, ref):
         return False
     clearing = Entry(ledger.gateway(payment.gateway, payment.account), "gateway_clearing", -money)
     transfer = Transfer(
-        key=f"suspense:{payment.id}:undone:{ref}",
+        key=f"suspense:{payment.id}:undone:{ref or ''}:{refund_ref}",
         kind="payment.refund_undone",
         subject=f"order:{order.id}",
         entries=(clearing, Entry(HOUSE, "suspense", money)),
@@ -115,18 +185,19 @@ async def _credit(
     await owing.post_to(session, order.customer_id, money, resolved)
 
 
-async def _given_back(session: AsyncSession, payment: Payment, currency: str) -> int:
-    """Return what was given back and did not come to nothing."""
-    key = f"suspense:{payment.id}"
+async def _given_back(
+    session: AsyncSession, payment: Payment, currency: str, ref: str | None
+) -> int:
+    """Return what was given back of `ref` and did not come to nothing."""
+    booked = [
+        TransferRow.key.startswith(f"suspense:{payment.id}:{how}:{ref or ''}:", autoescape=True)
+        for how in ("refunded", "undone")
+    ]
     amount = await session.scalar(
         select(func.coalesce(func.sum(-EntryRow.amount), 0))
         .join(TransferRow, TransferRow.id == EntryRow.transfer_id)
         .join(Account, Account.id == EntryRow.account_id)
-        .where(
-            TransferRow.key.like(f"{key}:refunded:%") | TransferRow.key.like(f"{key}:undone:%"),
-            Account.purpose == "suspense",
-            EntryRow.currency == currency,
-        )
+        .where(or_(*booked), Account.purpose == "suspense", EntryRow.currency == currency)
     )
     return int(amount or 0)
 

@@ -9,20 +9,23 @@ from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments.errors import NotFoundError, UnprocessableError
 from payments.gateways.registry import GatewayNotOfferedError
 from payments.money import Money
-from payments.orders import catalogue, listing, service
+from payments.orders import catalogue, listing, service, suspense
 from payments.orders.service import NotRetryableError, OrderView
-from payments.pages import books
+from payments.pages import books, unexpected
 from payments.pages.account import CurrentSession
 from payments.pages.render import Note, Renderer
 from payments.pages.status import (
     CONFIRMABLE,
     CONFIRMING,
+    DECIDED,
     PAID,
     WAITING,
+    State,
     order_state,
     refund_state,
 )
@@ -47,9 +50,6 @@ CANCELLED: Final = Note(
 NO_ANSWER: Final = Note(
     "wait",
     "The payment provider has not answered yet. We keep asking; this page changes by itself.",
-)
-REVIEW: Final = Note(
-    "wait", "What arrived does not fit the order. A person is looking at it; you need do nothing."
 )
 NOT_REACHED: Final = Note(
     "bad",
@@ -77,12 +77,7 @@ GATEWAYS: Final = {
 RETRYABLE: Final = frozenset({"remote_failed", "failed", "expired"})
 """Nothing was paid and nothing can be any more; the service has the last word."""
 
-_NOTES: Final = {
-    "remote_failed": NOT_REACHED,
-    "review": REVIEW,
-    "failed": FAILED,
-    "expired": EXPIRED,
-}
+_NOTES: Final = {"remote_failed": NOT_REACHED, "failed": FAILED, "expired": EXPIRED}
 
 Text = Annotated[str, Form()]
 
@@ -115,10 +110,11 @@ class PaymentPages:
             )
             balances = await books.balances(transaction, session.user_id)
             entries = await books.entries(transaction, session.user_id, orders.data)
+            states = [await _state(transaction, order) for order in orders.data]
         return await self._renderer.page(
             request,
             "dashboard.html",
-            orders=[(order, order_state(order.status)) for order in orders.data],
+            orders=list(zip(orders.data, states, strict=True)),
             next_cursor=orders.next_cursor,
             balances=balances,
             entries=entries,
@@ -204,16 +200,18 @@ class PaymentPages:
         async with self._resources.database.transaction() as transaction:
             steps = await books.history(transaction, order)
             given_back = await refunds.list_for_order(transaction, order_id)
+            unfitting = await suspense.outcome(transaction, order_id)
+            state = await _state(transaction, order)
         return await self._renderer.page(
             request,
             "order.html",
             order=order,
-            state=CONFIRMING if confirming else order_state(order.status),
+            state=CONFIRMING if confirming else state,
             paid=order.status in PAID,
-            waiting=order.status in WAITING or confirming,
+            waiting=confirming or (order.status in WAITING and state != DECIDED),
             confirming=confirming,
             confirmed=returned == "paid" and order.status in PAID,
-            note=_note(order, returned),
+            note=unexpected.note(order.status, unfitting) or _note(order, returned),
             history=steps,
             retryable=order.status in RETRYABLE and order.checkout_url is None,
             refunds=[(refund, refund_state(refund.status)) for refund in given_back],
@@ -271,6 +269,12 @@ class PaymentPages:
         ]
         shared = [name for name in able[0] if all(name in names for names in able)] if able else []
         return [(name, GATEWAYS.get(name, name)) for name in shared] if len(shared) > 1 else []
+
+
+async def _state(session: AsyncSession, order: OrderView) -> State:
+    if order.status == "review" and (await suspense.outcome(session, order.id)).decided:
+        return DECIDED
+    return order_state(order.status)
 
 
 def _note(order: OrderView, returned: Returned) -> Note | None:

@@ -30,6 +30,9 @@ ORDER_STATES: Final[dict[str, State]] = {
 CONFIRMING: Final = State("Confirming", "wait")
 """The badge of an order whose customer has just come back from the checkout."""
 
+DECIDED: Final = State("Settled otherwise", "calm")
+"""The badge of an order that was not paid as ordered, when what came for it has been dealt with."""
+
 WAITING: Final = frozenset({"pending", "review"})
 """An order may still become paid without the customer doing anything."""
 

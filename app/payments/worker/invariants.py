@@ -129,7 +129,14 @@ WAITING: Final[dict[str, str]] = {
     " WHERE state IN ('failed', 'abandoned')",
     "payments_unknown": "SELECT count(*) FROM payments.payments"
     " WHERE status IN ('intended', 'unknown')",
-    "payments_in_review": "SELECT count(*) FROM payments.payments WHERE status = 'review'",
+    # By what waits, whatever the payment's status: it is what somebody has to decide.
+    "payments_in_review": """
+        SELECT count(*) FROM (
+               SELECT FROM payments.ledger_transfers t
+                 JOIN payments.ledger_entries e ON e.transfer_id = t.id
+                 JOIN payments.ledger_accounts a ON a.id = e.account_id
+                WHERE a.purpose = 'suspense' AND t.key LIKE 'suspense:%'
+                GROUP BY split_part(t.key, ':', 2), e.currency HAVING sum(e.amount) > 0) x""",
     "payments_unwanted": "SELECT count(*) FROM payments.subscription_invoices"
     " WHERE status = 'unwanted'",
 }

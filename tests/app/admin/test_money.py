@@ -225,13 +225,26 @@ async def test_money_that_did_not_fit_becomes_the_customers_credit(
         )  # fmt: skip
         path = f"/admin/reviews/{payment_id}"
         assert path in (await desk.get("/admin/reviews")).response.text
+        order_id = await ask(
+            site,
+            f"SELECT order_id FROM payments.payments WHERE id = '{payment_id}'",  # noqa: S608
+        )
+        mine = await customer.get(f"/orders/{order_id}")
+        assert "A person is looking at it" in mine.words
+        assert "Being checked" in mine.words
         shown = await desk.get(path)
         assert "€10.00" in shown.words
         done = await send(desk, shown, f"{path}/credit")
         assert "customer's credit now" in done.words
         twice = await desk.client.post(f"{path}/credit", data=shown.forms[f"{path}/credit"])
         assert twice.status_code == 409
-        assert "€10.00" in (await customer.get("/dashboard")).words
+        home = await customer.get("/dashboard")
+        assert "€10.00" in home.words
+        assert "Settled otherwise" in home.words
+        mine = await customer.get(f"/orders/{order_id}")
+        assert "10.00 EUR was credited to your wallet." in mine.words
+        assert "A person is looking at it" not in mine.words
+        assert "data-poll" not in mine.response.text, "nothing more is waited for"
     assert await actions(site, f"payment:{payment_id}") == ["review.credited"]
     await agree(site)
 

@@ -8,13 +8,14 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from payments.admin import money_reads
 from payments.money import Money
 from payments.orders import suspense
 from payments.orders.asking import locked
 from payments.orders.models import Payment
 from payments.resources import Resources
 from tests.app.orders.helpers import books, deliver, only_session, order, scalar
-from tests.app.refunds.test_refunds import NUMBERS, told
+from tests.app.refunds.test_refunds import NUMBERS, paid, told
 from tests.app.refunds.test_undone import elsewhere
 from tests.app.stripe_server import StripeServer, charge, event, intent
 
@@ -126,3 +127,38 @@ async def test_what_was_given_back_of_suspense_and_failed_waits_again(
         assert (await books(resources))[("suspense", "EUR")] == 1500
         assert await told(resources, "refund.updated", gone, at=20) == "refused", "once"
         gone = elsewhere(session, 1500, ref="re_again")
+
+
+async def test_a_second_sum_of_a_paid_order_is_listed_and_given_back_apart(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    first = await paid(client, stripe_server)
+    second = first | {"payment_intent": "pi_second"}
+    assert await told(resources, "checkout.session.completed", second) == "applied"
+    assert await scalar(resources, "SELECT status FROM payments.payments") == "paid"
+    async with resources.database.transaction() as session:
+        (line,) = (await money_reads.reviews(session, cursor=None, limit=10)).data
+        found = await suspense.outcome(session, line.order_id)
+    assert line.waiting == {"EUR": COFFEE}
+    assert (list(found.waiting), found.decided) == ([Money(COFFEE, "EUR")], False)
+    assert await told(resources, "charge.refunded", charge(second, COFFEE), at=5) == "applied"
+    assert await scalar(resources, "SELECT refunded FROM payments.payments") == 0
+    assert ("suspense", "EUR") not in await books(resources)
+    async with resources.database.transaction() as session:
+        assert (await money_reads.reviews(session, cursor=None, limit=10)).data == []
+        found = await suspense.outcome(session, line.order_id)
+    assert (list(found.given_back), found.decided) == ([Money(COFFEE, "EUR")], True)
+    assert await told(resources, "charge.refunded", charge(first, 500), at=6) == "applied"
+    assert await scalar(resources, "SELECT refunded FROM payments.payments") == 500
+    await books(resources)
+
+
+async def test_two_sums_of_one_page_are_given_back_one_by_one(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    session = await unexpected(client, stripe_server)
+    second = session | {"payment_intent": "pi_second"}
+    assert await told(resources, "checkout.session.completed", second) == "applied"
+    for one, left in ((session, WRONG), (second, 0)):
+        assert await told(resources, "charge.refunded", charge(one, WRONG), at=5) == "applied"
+        assert (await books(resources)).get(("suspense", "EUR"), 0) == left
