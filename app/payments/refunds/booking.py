@@ -73,6 +73,9 @@ async def failed(
 ) -> bool:
     """Note that a refund of ours came to nothing, or came back."""
     row.updated_at = datetime.now(UTC)
+    if row.status in ("failed", "returned"):
+        await _failed_before(session, order, payment, row, at=at, cause=cause)
+        return False
     if row.status == "succeeded":
         await advance(session, row, "returned", cause=cause)
         row.returned_at = at
@@ -85,15 +88,31 @@ async def failed(
         )
         return True
     if not await advance(session, row, "failed", cause=cause):
-        if row.status == "failed" and row.failed_at is not None and at < row.failed_at:
-            # It was asked for before the event came, which knows the moment better.
-            row.failed_at = at
-            await _undo(session, order, payment, 0, cause=cause)
         return False
     row.failed_at = at
     await _undo(session, order, payment, row.amount, cause=cause)
     await never_made(session, payment, row)
     return True
+
+
+async def _failed_before(
+    session: AsyncSession,
+    order: Order,
+    payment: Payment,
+    row: RefundRow,
+    *,
+    at: datetime,
+    cause: str,
+) -> None:
+    """Note the better moment: whoever had asked knew only that it had failed, the event says when.
+
+    A total that came between the two did not count it, and may say more of elsewhere now.
+    """
+    if row.status == "returned" and row.returned_at is not None:
+        row.returned_at = min(row.returned_at, at)
+    else:
+        row.failed_at = min(row.failed_at or at, at)
+    await _undo(session, order, payment, 0, cause=cause)
 
 
 async def never_made(session: AsyncSession, payment: Payment, row: RefundRow) -> None:

@@ -7,6 +7,7 @@ code catches, between two of the three steps of asking a gateway.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -172,6 +173,19 @@ class Flows(There):
         if payment_id is None:
             return
         key = f"refund-{self.number()}"
+        before = set(self.stripe.refunds)
+        try:
+            await self._refund(payment_id, key, again=again)
+        finally:
+            for ref in self.stripe.refunds.keys() - before:
+                self._tell_total_of(self.stripe.refunds[ref])
+
+    def _tell_total_of(self, refund: dict[str, Any]) -> None:
+        for session in self.stripe.sessions.values():
+            if session["payment_intent"] == refund["payment_intent"]:
+                self._tell_total(session)
+
+    async def _refund(self, payment_id: UUID, key: str, *, again: bool) -> None:
         for _ in range(2 if again else 1):
             await self.attempt(
                 refunds.request(
@@ -344,15 +358,15 @@ class Flows(There):
         """Have everything told that must be, and everything asked for that can be."""
         self.crash = "no"
         self.stripe.faults.clear()
-        for refund in self.stripe.refunds.values():
-            if refund["status"] == "pending":
-                refund["status"] = "succeeded"
+        while any(refund["status"] == "pending" for refund in self.stripe.refunds.values()):
+            self.settle_refund()
         for one in [n for n in self.news if n.must and not n.told]:
             await self.tell(one)
         for _ in range(3):
             await self.sweep()
         for session in self.stripe.sessions.values():
-            if session["id"] in self.foreign:
-                self._tell_total(session)
+            if self._refunds_of(session):
+                # As a reconciliation does: what the gateway says now, by our own clock.
+                self._tell_total(session, created=int(time.time()) + 10)
                 await self.deliver(newest=True)
         await self.sweep()

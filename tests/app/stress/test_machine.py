@@ -27,7 +27,8 @@ CRASHES = strategies.sampled_from(["no", "no", "before", "after", "finish"])
 FAULTS = strategies.sampled_from([[], [], ["fail"], ["fail_after_commit"], ["refuse"]])
 ASKING = ("order", "order_again", "top_up", "retry", "refund", "refund_again", "subscribe", "step")
 AT_THE_GATEWAY = (
-    "pay", "expire", "refund_there", "settle_refund", "dispute", "close_dispute", "pay_out", "drop"
+    "pay", "expire", "refund_there", "settle_refund", "fail_refund", "dispute", "close_dispute",
+    "pay_out", "drop",
 )  # fmt: skip
 OURS = ("credit_suspense", "merchant_payout", "hold", "transfer", "change_subscription")
 

@@ -29,7 +29,6 @@ class There:
     stripe: StripeServer
     chance: random.Random
     news: list[News] = field(default_factory=list)
-    foreign: dict[str, int] = field(default_factory=dict)
     disputes: dict[str, tuple[str, int, str]] = field(default_factory=dict)
     payouts: list[int] = field(default_factory=list)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
@@ -43,9 +42,12 @@ class There:
         """Choose one of several, None of none."""
         return self.chance.choice(things) if things else None
 
-    def _tell(self, kind: str, data: dict[str, Any], *, must: bool = True) -> None:
+    def _tell(
+        self, kind: str, data: dict[str, Any], *, must: bool = True, created: int | None = None
+    ) -> None:
         number = self.number()
-        self.news.append(News(kind, data, f"evt_{number}", 1_000_000 + number, must))
+        at = created or 1_000_000 + number
+        self.news.append(News(kind, data, f"evt_{number}", at, must))
 
     def _session(self, *statuses: str) -> dict[str, Any] | None:
         found = [s for s in self.stripe.sessions.values() if s["status"] in statuses]
@@ -83,32 +85,35 @@ class There:
     def refund_there(self) -> None:
         """Somebody refunds at the gateway's own pages."""
         session = self._session("complete")
-        if session is None or session["id"] in self.foreign or self._disputed(session):
+        if session is None or self._disputed(session):
             return
-        left = session["amount_total"] - self._refunded_by_us(session)
+        if any(refund.get("came_back") for refund in self._refunds_of(session)):
+            return  # it is in the customer's wallet: a person looks at what is given back beside it
+        left = session["amount_total"] - self._given_back(session)
         if left < 10:
             return
-        self.foreign[session["id"]] = left // 4
-        self.stripe.refunds[f"re_foreign_{self.number()}"] = {
+        ref = f"re_foreign_{self.number()}"
+        self.stripe.refunds[ref] = {
+            "id": ref,
+            "object": "refund",
             "amount": left // 4,
+            "currency": session["currency"],
             "payment_intent": session["payment_intent"],
-            "status": "succeeded",
+            "status": self.chance.choice(["succeeded", "pending"]),
             "metadata": {},
         }
         self._tell_total(session)
 
-    def _tell_total(self, session: dict[str, Any]) -> None:
-        total = self.foreign.get(session["id"], 0) + self._refunded_by_us(session)
-        self._tell("charge.refunded", charge(session, total))
+    def _tell_total(self, session: dict[str, Any], created: int | None = None) -> None:
+        """Tell the total as Stripe counts it: what is pending is in it, what failed is not."""
+        self._tell("charge.refunded", charge(session, self._given_back(session)), created=created)
 
-    def _refunded_by_us(self, session: dict[str, Any]) -> int:
-        return sum(
-            refund["amount"]
-            for ref, refund in self.stripe.refunds.items()
-            if refund["payment_intent"] == session["payment_intent"]
-            and refund["status"] == "succeeded"
-            and not ref.startswith("re_foreign_")
-        )
+    def _given_back(self, session: dict[str, Any]) -> int:
+        return sum(r["amount"] for r in self._refunds_of(session) if r["status"] != "failed")
+
+    def _refunds_of(self, session: dict[str, Any]) -> list[dict[str, Any]]:
+        intent_ref = session["payment_intent"]
+        return [r for r in self.stripe.refunds.values() if r["payment_intent"] == intent_ref]
 
     def _disputed(self, session: dict[str, Any]) -> bool:
         return any(s == session["id"] for s, _, _ in self.disputes.values())
@@ -119,16 +124,21 @@ class There:
         refund = self.any(pending)
         if refund is not None:
             refund["status"] = self.chance.choice(["succeeded", "succeeded", "failed"])
-            self._tell("refund.updated", dict(refund), must=False)
+            # What became of one of ours is asked for; of the others nobody here knows the name.
+            self._tell("refund.updated", dict(refund), must=not refund["metadata"])
+
+    def fail_refund(self) -> None:
+        """A refund that had gone through comes back, whoever made it."""
+        refund = self.any([r for r in self.stripe.refunds.values() if r["status"] == "succeeded"])
+        if refund is not None:
+            refund["status"] = "failed"
+            refund["came_back"] = bool(refund["metadata"])
+            self._tell("refund.failed", dict(refund))
 
     def dispute(self) -> None:
         """A customer's bank takes a payment back."""
         session = self._session("complete")
-        if session is None or self._disputed(session) or session["id"] in self.foreign:
-            return
-        if any(
-            r["payment_intent"] == session["payment_intent"] for r in self.stripe.refunds.values()
-        ):
+        if session is None or self._disputed(session) or self._refunds_of(session):
             return
         ref = f"dp_{self.number()}"
         self.disputes[ref] = (session["id"], session["amount_total"], "open")
