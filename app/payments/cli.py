@@ -63,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     reconcile = commands.add_parser("reconcile", help=text, description=text)
     add_reconcile_options(reconcile)
     reconcile.set_defaults(command=_with_settings(_reconcile))
+    text = "give somebody a role on the admin pages, or take it away"
+    role = commands.add_parser("role", help=text, description=text)
+    role.add_argument("email", metavar="ADDRESS")
+    role.add_argument("role", choices=("admin", "viewer", "none"))
+    role.set_defaults(command=_with_settings(_role))
     return parser
 
 
@@ -137,6 +142,16 @@ def _reconcile(arguments: argparse.Namespace) -> int:
     except ProblemError as error:
         _say(str(error))
         return EXIT_FAILED
+
+
+def _role(arguments: argparse.Namespace) -> int:
+    from payments.access.command import run
+    from payments.ops import logs
+    from payments.settings import ServiceSettings, load
+
+    settings = load(ServiceSettings)
+    logs.configure(level="ERROR", release=settings.release)
+    return run(settings, arguments)
 
 
 def _migrate(_: argparse.Namespace) -> int:

@@ -34,7 +34,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert ended.value.code == 0
     said = capsys.readouterr().out
-    for name in ("api", "worker", "migrate", "prepare-database", "probe"):
+    for name in ("api", "worker", "migrate", "prepare-database", "probe", "reconcile", "role"):
         assert name in said
 
 

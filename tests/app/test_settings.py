@@ -192,10 +192,21 @@ def test_without_access_there_is_no_admin_and_with_it_all_of_it_is_read(
     assert access is not None
     assert access.issuer == "https://acme.cloudflareaccess.com"
     assert access.admins == ("ada@example.com", "bo@example.com"), "addresses compare in lower case"
-    assert access.service_tokens == ()
+    assert access.service_tokens == {}
     assert access.may_call_api("198.51.100.7")
     assert access.may_call_api("2001:db8::1")
     assert not access.may_call_api("203.0.113.7")
+
+
+def test_a_service_token_reads_and_does_what_it_is_granted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in ACCESS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PAYMENTS_ACCESS_SERVICE_TOKENS", "a.access, b.access=write+money")
+    access = load(ServiceSettings).access
+    assert access is not None
+    assert access.service_tokens == {"a.access": {"read"}, "b.access": {"read", "write", "money"}}
 
 
 @pytest.mark.parametrize(
@@ -208,6 +219,9 @@ def test_without_access_there_is_no_admin_and_with_it_all_of_it_is_read(
         ("PAYMENTS_ACCESS_ADMINS", ""),
         ("PAYMENTS_ACCESS_ADMINS", "example.com"),
         ("PAYMENTS_ACCESS_ADMIN_CIDRS", "198.51.100.0/33"),
+        ("PAYMENTS_ACCESS_SERVICE_TOKENS", "a.access=decide"),
+        ("PAYMENTS_ACCESS_SERVICE_TOKENS", "a.access=admin"),
+        ("PAYMENTS_ACCESS_SERVICE_TOKENS", "a.access,a.access=write"),
     ],
 )
 def test_access_is_set_whole_or_not_at_all(

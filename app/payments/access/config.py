@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import NoDecode
 
+from payments.access.rights import GRANTABLE, Rights
+
 TEAM_DOMAIN: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.cloudflareaccess\.com$"
 _AUDIENCE: Final = re.compile(r"[A-Za-z0-9_-]{8,128}")
 
 Names = Annotated[tuple[str, ...], NoDecode]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode]
+Grants = Annotated[Mapping[str, Rights], NoDecode]
 
 
 class AccessSettings(BaseModel):
@@ -22,7 +26,8 @@ class AccessSettings(BaseModel):
     `audiences` are the AUD tags of the applications in front of `/admin` and `/api/admin`, in this
     order: an assertion for one is worth nothing at the other. `admins` are e-mail addresses.
     `/api/admin` answers only visitors within `admin_cidrs` (empty: nobody), and there also the
-    service tokens whose client ids are in `service_tokens`.
+    service tokens whose client ids are in `service_tokens`, which may read, and do what stands
+    behind their id: `ID,ID=write,ID=write+money`.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -31,14 +36,30 @@ class AccessSettings(BaseModel):
     audiences: Names
     admins: Names
     admin_cidrs: Networks = ()
-    service_tokens: Names = ()
+    service_tokens: Grants = {}
 
-    @field_validator("audiences", "admins", "admin_cidrs", "service_tokens", mode="before")
+    @field_validator("audiences", "admins", "admin_cidrs", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("service_tokens", mode="before")
+    @classmethod
+    def _grants(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        found = {}
+        for part in filter(None, map(str.strip, value.split(","))):
+            name, _, granted = part.partition("=")
+            rights = frozenset(granted.split("+") if granted else ())
+            if name in found:
+                raise ValueError("must name each service token once")
+            if not rights <= GRANTABLE:
+                raise ValueError(f"must grant some of {', '.join(sorted(GRANTABLE))}, joined by +")
+            found[name] = rights | {"read"}
+        return found
 
     @field_validator("audiences")
     @classmethod

@@ -6,7 +6,8 @@ once by the server: `/%61dmin` and `/api%2fadmin` are the admin's paths here and
 (`CurrentAdmin`), so that a path which slipped past the door would still find nobody to serve.
 
 Whoever cannot prove anything gets the answer of a page that does not exist. Whoever Access vouches
-for but who is no admin here is told so.
+for but who is no admin here is told so. What somebody who was let in may do is asked at the route,
+which alone says what it takes (`rights`).
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from payments.access.assertion import HEADER, Identity, RefusedError, Verifier
 from payments.access.config import AccessSettings
 from payments.access.keys import KeysUnavailableError
-from payments.access.people import Admin, Admins
+from payments.access.people import Admin, Admins, NotAdmittedError, RightMissingError
 from payments.access.revocations import Revocations
+from payments.access.rights import Right, Rights, needed_by
 from payments.errors import ForbiddenError, UnavailableError, problem_response
 from payments.ops.logs import get_logger
 
@@ -48,25 +50,54 @@ class Door:
     admins: Admins
 
     async def enter(self, area: Area, token: str, address: str) -> Admin:
-        """Return the admin; raises `RefusedError`, `ForbiddenError`, `KeysUnavailableError`."""
+        """Return the admin; raises `RefusedError`, `ForbiddenError`, `KeysUnavailableError`.
+
+        Who comes, and whom we know and refuse, is written down once an hour.
+        """
         audience = self.settings.audiences[0 if area == "pages" else 1]
         identity = await self.verifier.verify(token, audience)
         if await self.revocations.revoked(identity):
             raise RefusedError("logged out since")
         if area == "api" and not self.settings.may_call_api(address):
             raise ForbiddenError("The admin API does not answer to your network.")
-        self._check_list(area, identity)
-        return await self.admins.admit(
-            identity, noted=await self.revocations.first_of_the_hour(identity), address=address
+        try:
+            admin = await self._admit(area, identity)
+        except NotAdmittedError as error:
+            await self._note("admin.refused", error.admin, address, because=error.code)
+            raise
+        await self._note("admin.entered", admin, address)
+        return admin
+
+    async def _admit(self, area: Area, identity: Identity) -> Admin:
+        if identity.email is not None and identity.email in self.settings.admins:
+            return await self.admins.admit(identity, identity.email)
+        if (granted := self._granted(area, identity)) is not None:
+            return Admin(identity=identity, user_id=None, rights=granted)
+        raise ForbiddenError("You are not on the list of admins.")
+
+    def _granted(self, area: Area, identity: Identity) -> Rights | None:
+        """Return what a program may do; None for who is none of ours, and on the pages."""
+        if area != "api" or identity.service_token is None:
+            return None
+        return self.settings.service_tokens.get(identity.service_token)
+
+    async def check(self, admin: Admin, right: Right, address: str) -> None:
+        """Raise `RightMissingError` for whoever may not do what a request asks for."""
+        if right in admin.rights:
+            return
+        log.warning("access.right_missing", right=right, actor=admin.actor)
+        await self._note("admin.refused", admin, address, because=f"needs {right}")
+        raise RightMissingError(
+            "Your role is to look only."
+            if admin.user_id
+            else f"This service token may not do this: it takes the right to {right}."
         )
 
-    def _check_list(self, area: Area, identity: Identity) -> None:
-        if identity.email is not None:
-            listed = identity.email in self.settings.admins
-        else:
-            listed = area == "api" and identity.service_token in self.settings.service_tokens
-        if not listed:
-            raise ForbiddenError("You are not on the list of admins.")
+    async def _note(
+        self, action: str, admin: Admin, address: str, *, because: str | None = None
+    ) -> None:
+        if await self.revocations.first_of_the_hour(admin.identity, because or "entered"):
+            await self.admins.note(action, admin, address, because=because)
 
 
 def area_of(path: str) -> Area | None:
@@ -111,7 +142,7 @@ class AdminGuard:
             return _nothing_here(scope)
         except ForbiddenError as error:
             log.warning("access.forbidden", area=area, reason=error.detail)
-            return _problem(scope, ForbiddenError, error.detail)
+            return _problem(scope, type(error), error.detail)
         except (KeysUnavailableError, RedisError, SQLAlchemyError, OSError) as error:
             log.warning("access.unavailable", area=area, error=type(error).__name__)
             return _problem(scope, UnavailableError, "Access cannot be asked. Try again.")
@@ -134,10 +165,16 @@ def _problem(
 
 
 async def current_admin(request: Request) -> Admin:
-    """Return whom the door let in; without anybody there is nothing here."""
+    """Return whom the door let in, if they may do this; without anybody there is nothing here.
+
+    Raises `RightMissingError`.
+    """
     admin = getattr(request.state, "admin", None)
-    if not isinstance(admin, Admin):
+    door: Door | None = request.app.state.access
+    if door is None or not isinstance(admin, Admin):
         raise HTTPException(404)
+    right = needed_by(request.method, request.scope.get("route"))
+    await door.check(admin, right, request.state.client_address)
     return admin
 
 

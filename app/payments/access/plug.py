@@ -34,5 +34,5 @@ def _door(app: FastAPI, resources: Resources, settings: AccessSettings) -> Door:
         settings=settings,
         verifier=Verifier(settings, keys, clock),
         revocations=Revocations(resources.cache, clock),
-        admins=Admins(resources.database, lambda: app.state.people.sessions),
+        admins=Admins(resources.database, lambda: app.state.people),
     )

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from payments.access.assertion import LEEWAY_SECONDS, MAX_AGE_SECONDS, Identity
 
 NOTED_SECONDS: Final = 3600
-"""An admin at work is written down once an hour."""
+"""An admin at work is written down once an hour, and so is each reason to refuse somebody."""
 
 
 class Revocations:
@@ -35,11 +35,11 @@ class Revocations:
         """Refuse everything that was issued to this subject until now."""
         seconds = int(MAX_AGE_SECONDS + LEEWAY_SECONDS)
         await self._cache.set(_key("revoked", identity), str(self._clock()), ex=seconds)
-        await self._cache.delete(_key("noted", identity))
+        await self._cache.delete(_key("noted:entered", identity))
 
-    async def first_of_the_hour(self, identity: Identity) -> bool:
-        """Say whether this subject was not here in the last hour, and remember that they are."""
-        key = _key("noted", identity)
+    async def first_of_the_hour(self, identity: Identity, what: str) -> bool:
+        """Say whether this subject did not do that in the last hour, and remember that they did."""
+        key = _key(f"noted:{what}", identity)
         return bool(await self._cache.set(key, "1", ex=NOTED_SECONDS, nx=True))
 
 

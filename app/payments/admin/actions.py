@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from uuid import UUID
 
 from payments.access.people import Admin
@@ -11,13 +12,20 @@ from payments.db import Database
 from payments.errors import ConflictError, NotFoundError
 from payments.inbox import service as inbox
 from payments.people import audit
+from payments.people.repository import Role
 from payments.people.service import People
 
 
 class OwnAccountError(ConflictError):
     """Whoever locks themselves out cannot undo it."""
 
-    code, title = "own_account", "You cannot lock your own account."
+    code, title = "own_account", "You cannot lock your own account or change your own role."
+
+
+class NotListedError(ConflictError):
+    """A role is of use to people on the list of admins alone, whom Access lets through."""
+
+    code, title = "not_listed", "Only people on the list of admins have a role here."
 
 
 async def replay(database: Database, admin: Admin, inbox_id: int) -> WebhookRow:
@@ -44,3 +52,20 @@ async def set_locked(people: People, admin: Admin, user_id: UUID, *, locked: boo
         raise OwnAccountError
     if not await people.set_locked(user_id, locked=locked, by=admin.actor):
         raise NotFoundError("There is no such person.")
+
+
+async def set_role(
+    people: People, admin: Admin, user_id: UUID, role: Role, *, listed: Collection[str]
+) -> bool:
+    """Give somebody on the list of admins a role or take it away; say whether it changed.
+
+    Raises `NotFoundError`, `OwnAccountError`, `NotListedError`.
+    """
+    if user_id == admin.user_id:
+        raise OwnAccountError
+    user = await people.by_id(user_id)
+    if user is None:
+        raise NotFoundError("There is no such person.")
+    if user.email not in listed:
+        raise NotListedError
+    return await people.change_role(user_id, role, by=admin.actor)

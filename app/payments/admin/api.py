@@ -45,7 +45,7 @@ class AdminApi:
         add("/payments", self.payments, methods=["GET"])
         add("/payments/{payment_id}", self.payment, methods=["GET"])
         add("/webhooks", self.webhooks, methods=["GET"])
-        add("/webhooks/{inbox_id}/replay", self.replay, methods=["POST"])
+        add("/webhooks/{inbox_id}/replay", self.replay, methods=["POST"], tags=["write"])
         add("/users", self.users, methods=["GET"])
         add("/audit", self.audit, methods=["GET"])
         add("/audit/verification", self.verification, methods=["GET"])

@@ -124,23 +124,30 @@ class MoneyApi:
             dependencies=[Depends(current_admin), Depends(self._check_origin)],
         )
         get, post, add = ["GET"], ["POST"], self.routes.add_api_route
+        # The tag is the right it takes (`access.rights`); what has none is for people alone.
         add("/refunds", self.refunds, methods=get)
-        add("/payments/{payment_id}/refunds", self.refund, methods=post, status_code=201)
+        add(
+            "/payments/{payment_id}/refunds",
+            self.refund,
+            methods=post,
+            status_code=201,
+            tags=["money"],
+        )
         add("/disputes", self.disputes, methods=get)
         add("/payouts", self.payouts, methods=get)
         add("/payouts", self.request_payout, methods=post, status_code=201)
         add("/payouts/{payout_id}/{decision}", self.decide_payout, methods=post)
-        add("/payouts/{payout_id}", self.end_payout, methods=post)
+        add("/payouts/{payout_id}", self.end_payout, methods=post, tags=["money"])
         add("/reviews", self.reviews, methods=get)
-        add("/reviews/{payment_id}/credit", self.credit, methods=post)
+        add("/reviews/{payment_id}/credit", self.credit, methods=post, tags=["money"])
         add("/reconciliations", self.runs, methods=get)
-        add("/reconciliations", self.reconcile, methods=post, status_code=202)
+        add("/reconciliations", self.reconcile, methods=post, status_code=202, tags=["write"])
         add("/reconciliations/{run_id}", self.run, methods=get)
         add("/reconciliations/{run_id}/csv", self.run_csv, methods=get)
         add("/exchange-rates", self.rates, methods=get)
-        add("/exchange-rates", self.add_rate, methods=post, status_code=201)
+        add("/exchange-rates", self.add_rate, methods=post, status_code=201, tags=["money"])
         add("/subscriptions", self.subscriptions, methods=get)
-        add("/subscriptions/{subscription_id}/cancel", self.cancel, methods=post)
+        add("/subscriptions/{subscription_id}/cancel", self.cancel, methods=post, tags=["write"])
         add("/webhook-deliveries", self.deliveries, methods=get)
         add("/health", self.health, methods=get)
 

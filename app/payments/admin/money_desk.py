@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -61,6 +62,8 @@ class MoneyDesk:
         status: int = 200,
         note: Note | None = None,
     ) -> Response:
+        if admin.role == "viewer":
+            view = replace(view, forms=())
         return self._renderer.page_for(
             viewer_of(admin),
             request,

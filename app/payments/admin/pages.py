@@ -15,6 +15,7 @@ from payments.admin.words import (
     NOTES,
     PAYMENT_STATUSES,
     PURPOSES,
+    ROLES,
     WAITING_PATHS,
     WEBHOOK_STATES,
     payment_state,
@@ -25,6 +26,7 @@ from payments.errors import ConflictError
 from payments.pages.render import Note, Renderer
 from payments.paging import SIZE, Cursor
 from payments.people import audit
+from payments.people.repository import Role
 from payments.people.service import People
 from payments.people.sessions import Session
 from payments.resources import Resources
@@ -47,12 +49,18 @@ def viewer_of(admin: Admin) -> Session:
         key=f"admin:{admin.identity.subject}",
         user_id=admin.user_id or NOBODY,
         email=admin.name,
-        role="admin",
+        role=admin.role,
         address="",
         agent="",
         created=admin.identity.issued,
         seen=admin.identity.issued,
     )
+
+
+def _listed(request: Request) -> tuple[str, ...]:
+    """Return whom Access is told to let through to these pages."""
+    door: Door = request.app.state.access
+    return door.settings.admins
 
 
 class AdminPages:
@@ -75,9 +83,10 @@ class AdminPages:
         add("/users", self.users, methods=get)
         add("/users/{user_id}/lock", self.lock, methods=post)
         add("/users/{user_id}/unlock", self.unlock, methods=post)
+        add("/users/{user_id}/role", self.set_role, methods=post)
         add("/audit", self.audit, methods=get)
         add("/ledger", self.ledger, methods=get)
-        add("/logout", self.log_out, methods=post)
+        add("/logout", self.log_out, methods=post, tags=["read"])
 
     async def overview(self, request: Request, admin: CurrentAdmin) -> Response:
         """Show how everything is."""
@@ -187,6 +196,8 @@ class AdminPages:
             next_cursor=page.next_cursor,
             email=email,
             own=admin.user_id,
+            listed=_listed(request),
+            roles=ROLES,
         )
 
     async def lock(self, request: Request, admin: CurrentAdmin, user_id: UUID) -> Response:
@@ -196,6 +207,26 @@ class AdminPages:
     async def unlock(self, request: Request, admin: CurrentAdmin, user_id: UUID) -> Response:
         """Let a person in again."""
         return await self._set_locked(request, admin, user_id, locked=False)
+
+    async def set_role(
+        self,
+        request: Request,
+        admin: CurrentAdmin,
+        user_id: UUID,
+        role: Annotated[Role, Form()],
+    ) -> Response:
+        """Give somebody on the list of admins a role, or take it away."""
+        await self._check_form(request, admin)
+        try:
+            changed = await actions.set_role(
+                self._people, admin, user_id, role, listed=_listed(request)
+            )
+            told = "role-changed" if changed else "role-same"
+        except actions.OwnAccountError:
+            told = "own-account"
+        except actions.NotListedError:
+            told = "not-listed"
+        return RedirectResponse(f"/admin/users?told={told}", 303)
 
     async def audit(
         self, request: Request, admin: CurrentAdmin, cursor: Cursor = None, verify: bool = False

@@ -57,13 +57,23 @@ PURPOSES: Final = (
     ("suspense", "Suspense"),
 )
 
+ROLES: Final = (
+    ("admin", "Make admin", "can do everything here."),
+    ("viewer", "Let look only", "can look at everything here, and change nothing."),
+    ("customer", "Take the role away", "cannot come here until somebody gives the role back."),
+)
+"""What a person on the list of admins can be made, and what becomes of them."""
+
 NOTES: Final = {
     "replay-done": Note("good", "The event was tried again and has its effect now."),
     "replay-stuck": Note("wait", "The event was tried again and still waits; its row says why."),
     "replay-late": Note("info", "This event waits for nothing any more: nothing was changed."),
     "locked": Note("good", "The account is locked, and all its sessions have ended."),
     "unlocked": Note("good", "The account is unlocked."),
-    "own-account": Note("bad", "You cannot lock your own account."),
+    "own-account": Note("bad", "You cannot lock your own account or change your own role."),
+    "role-changed": Note("good", "The role is changed, from their next request on."),
+    "role-same": Note("info", "They have this role already: nothing was changed."),
+    "not-listed": Note("bad", "Only people on the list of admins have a role here."),
     "refunded": Note("good", "The refund is on its way; its row says how far it is."),
     "payout-requested": Note("wait", "The money is set aside. Another admin approves it."),
     "payout-approve": Note("good", "Approved: tell the bank, then note what it says."),

@@ -18,7 +18,7 @@ class UserRow(Base):
     __tablename__ = "users"
     __table_args__ = (
         CheckConstraint("email = lower(email) AND length(email) <= 254", name="email"),
-        CheckConstraint("role IN ('customer', 'admin')", name="role"),
+        CheckConstraint("role IN ('customer', 'viewer', 'admin')", name="role"),
         CheckConstraint("password_hash LIKE '$argon2id$%'", name="password_hash"),
     )
 
@@ -26,6 +26,7 @@ class UserRow(Base):
     email: Mapped[str] = mapped_column(Text, unique=True)
     password_hash: Mapped[str] = mapped_column(Text)
     role: Mapped[str] = mapped_column(Text, server_default=text("'customer'"))
+    role_settled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     disabled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     created_at: Mapped[Created]
     updated_at: Mapped[Created]

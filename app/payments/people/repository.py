@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal, get_args
 from uuid import UUID
 
 from sqlalchemy import func, null, select, update
@@ -13,16 +14,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments.people.models import UserRow
 
-Role = Literal["customer", "admin"]
+Role = Literal["customer", "viewer", "admin"]
+_ROLES: Final[Mapping[str, Role]] = {role: role for role in get_args(Role)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class User:
-    """One account. `password_hash` is a PHC string and never leaves this package."""
+    """One account. `password_hash` is a PHC string and never leaves this package.
+
+    `role_settled`: somebody, or a first visit through Access, has decided about the role.
+    """
 
     id: UUID
     email: str
     role: Role
+    role_settled: bool
     disabled: bool
     created_at: datetime
     password_hash: str
@@ -66,10 +72,19 @@ async def set_password(session: AsyncSession, user_id: UUID, *, old: str, new: s
     return await session.scalar(change.returning(UserRow.id)) is not None
 
 
-async def set_role(session: AsyncSession, user_id: UUID, role: Role) -> bool:
-    """Change the role; say whether it was another one before."""
-    other = (UserRow.id == user_id, UserRow.role != role)
-    change = update(UserRow).where(*other).values(role=role, updated_at=func.now())
+async def set_role(
+    session: AsyncSession, user_id: UUID, role: Role, *, password_hash: str | None, first: bool
+) -> bool:
+    """Change the role, and the password with it; say whether it was another one before.
+
+    `first`: only where nobody has decided about it yet. Of two first visits at once one changes it.
+    """
+    change = update(UserRow).where(UserRow.id == user_id, UserRow.role != role)
+    if first:
+        change = change.where(UserRow.role_settled_at.is_(None))
+    if password_hash is not None:
+        change = change.values(password_hash=password_hash)
+    change = change.values(role=role, role_settled_at=func.now(), updated_at=func.now())
     return await session.scalar(change.returning(UserRow.id)) is not None
 
 
@@ -91,7 +106,8 @@ def _user(row: UserRow | None) -> User | None:
     return User(
         id=row.id,
         email=row.email,
-        role="admin" if row.role == "admin" else "customer",
+        role=_ROLES.get(row.role, "customer"),
+        role_settled=row.role_settled_at is not None,
         disabled=row.disabled_at is not None,
         created_at=row.created_at,
         password_hash=row.password_hash,

@@ -9,6 +9,7 @@ connections.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
@@ -123,23 +124,59 @@ class People:
         await self.sessions.end_all(user.id, but=session)
         return await self.sessions.rotate(session)
 
-    async def change_role(self, user_id: UUID, role: Role, *, by: UUID | str) -> bool:
+    async def by_email(self, email: str) -> User | None:
+        """Return the account of a normalised address."""
+        async with self._database.transaction() as transaction:
+            return await repository.by_email(transaction, email)
+
+    async def by_id(self, user_id: UUID) -> User | None:
+        """Return an account by its id."""
+        async with self._database.transaction() as transaction:
+            return await repository.by_id(transaction, user_id)
+
+    async def change_role(
+        self,
+        user_id: UUID,
+        role: Role,
+        *,
+        by: UUID | str,
+        because: str | None = None,
+        first: bool = False,
+    ) -> bool:
         """Give a person another role; say whether it changed. All their sessions end.
 
-        A role is read once, at log-in: whoever gains or loses one logs in again.
+        A role is read once, at log-in: whoever gains or loses one logs in again. Admins and viewers
+        come through Access only: their password becomes one that nobody knows. `first`: only where
+        nobody has decided about the role yet.
         """
+        phc = None if role == "customer" else await _nobodys_password()
         async with self._database.transaction() as transaction:
-            if not await repository.set_role(transaction, user_id, role):
+            if not await repository.set_role(
+                transaction, user_id, role, password_hash=phc, first=first
+            ):
                 return False
             await audit.append(
                 transaction,
                 action="user.role_changed",
                 actor=by,
                 subject=user_id,
-                detail={"role": role},
+                detail={"role": role} | ({"because": because} if because else {}),
             )
         await self.sessions.end_all(user_id)
         return True
+
+    async def give_role(
+        self, email: str, role: Role, *, by: UUID | str, because: str, first: bool = False
+    ) -> User:
+        """As `change_role`, by the address; makes the account where there is none; returns it."""
+        phc = await _nobodys_password()
+        async with self._database.transaction() as transaction:
+            await repository.add(transaction, email=email, password_hash=phc)
+            user = await repository.by_email(transaction, email)
+        if user is None:
+            raise LookupError("the account was just made, and accounts are never deleted")
+        await self.change_role(user.id, role, by=by, because=because, first=first)
+        return await self.by_id(user.id) or user
 
     async def set_locked(self, user_id: UUID, *, locked: bool, by: UUID | str) -> bool:
         """Lock a person out or let them in again; False when there is no such person.
@@ -203,3 +240,7 @@ class People:
                 detail={"network": network_of(caller.address)},
             )
             return await repository.by_id(session, user.id) or user
+
+
+async def _nobodys_password() -> str:
+    return await passwords.hash_password(secrets.token_urlsafe(32))

@@ -17,15 +17,17 @@ DOMAIN = "acme.cloudflareaccess.com"
 ISSUER = f"https://{DOMAIN}"
 PAGES_AUDIENCE, API_AUDIENCE = "a" * 64, "b" * 64
 ADA, BO, CY = "ada@example.com", "bo@example.com", "cy@example.com"
-TOKEN = "c1d2e3f4.access"
+DEE = "dee@example.com"
+TOKEN, WRITER, TELLER = "c1d2e3f4.access", "d2e3f4a5.access", "e3f4a5b6.access"
+"""Programs: one that reads, one that writes, one that may refund, too."""
 OFFICE = "198.51.100.7"
 
 SETTINGS = {
     "team_domain": DOMAIN,
     "audiences": f"{PAGES_AUDIENCE},{API_AUDIENCE}",
-    "admins": f"{ADA},{BO},{CY}",
+    "admins": f"{ADA},{BO},{CY},{DEE}",
     "admin_cidrs": "198.51.100.0/24",
-    "service_tokens": TOKEN,
+    "service_tokens": f"{TOKEN},{WRITER}=write,{TELLER}=write+money",
 }
 
 

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from payments.people import audit
-from tests.app.access.team import ADA, BO, Team
+from tests.app.access.team import ADA, BO, WRITER, Team
 from tests.app.people.fixtures import Till
 from tests.app.people.site import Browser, Page, browser_on
 from tests.app.stripe_server import charge, event, sign
@@ -202,7 +202,8 @@ async def test_the_api_replays_and_refuses_what_another_site_makes_a_browser_sen
     assert answer.status_code == 200
     assert answer.json()["state"] == "parked"
     assert answer.json()["attempts"] == 2
-    program = await api.post(path, json={}, headers={"cf-access-jwt-assertion": team.program()})
+    writer = {"cf-access-jwt-assertion": team.program(common_name=WRITER)}
+    program = await api.post(path, json={}, headers=writer)
     assert program.status_code == 200
     assert (await api.post(f"{V1}/webhooks/999999999/replay", json={})).status_code == 404
     async with site.state.resources.database.transaction() as session:
@@ -210,7 +211,7 @@ async def test_the_api_replays_and_refuses_what_another_site_makes_a_browser_sen
             text("SELECT actor FROM payments.audit_log WHERE subject = :s ORDER BY id"),
             {"s": f"webhook:{inbox_id}"},
         )
-        assert list(actors)[1] == "service-token:c1d2e3f4.access"
+        assert list(actors)[1] == f"service-token:{WRITER}"
 
 
 async def test_nothing_of_what_a_gateway_said_is_shown(
@@ -258,6 +259,47 @@ async def test_an_admin_cannot_lock_themselves_out(desk: Browser, site: FastAPI)
     csrf = page.forms["/admin/logout"]["csrf"]
     answer = await desk.client.post(f"/admin/users/{own}/lock", data={"csrf": csrf})
     assert answer.headers["location"].endswith("told=own-account")
+    assert (await desk.get("/admin")).response.status_code == 200
+
+
+async def test_a_role_is_taken_away_and_given_back_on_the_page_of_people(
+    desk: Browser, site: FastAPI, team: Team
+) -> None:
+    async with browser_on(site) as other:
+        other.client.headers["cf-access-jwt-assertion"] = team.assertion(email=BO)
+        assert (await other.get("/admin")).response.status_code == 200
+        for role, status, told in (
+            ("viewer", 200, "from their next request"),
+            ("customer", 403, "from their next request"),
+            ("customer", 403, "have this role already"),
+            ("admin", 200, "from their next request"),
+        ):
+            page = await desk.get("/admin/users", params={"email": BO})
+            path = next(action for action in page.forms if action.endswith("/role"))
+            answer = await desk.client.post(path, data=page.forms[path] | {"role": role})
+            assert told in (await desk.get(answer.headers["location"])).words
+            assert (await other.get("/admin")).response.status_code == status, role
+            lacking = await other.client.post(path, data={"csrf": "x", "role": "admin"})
+            assert lacking.status_code == 403, "nobody gives it back to themselves"
+    assert await _audited(site, "user.role_changed", path.split("/")[3]) == [ADA] * 3
+
+
+async def test_nobody_changes_their_own_role_or_gives_one_to_a_customer(
+    desk: Browser, site: FastAPI
+) -> None:
+    async with browser_on(site, "198.51.100.51") as person:
+        await person.join()
+        for email, told in ((ADA, "own-account"), (person.email, "not-listed")):
+            page = await desk.get("/admin/users", params={"email": email})
+            assert not [action for action in page.forms if action.endswith("/role")], email
+            async with site.state.resources.database.transaction() as session:
+                user_id = await session.scalar(
+                    text("SELECT id FROM payments.users WHERE email = :e"), {"e": email}
+                )
+            form = page.forms["/admin/logout"] | {"role": "viewer"}
+            answer = await desk.client.post(f"/admin/users/{user_id}/role", data=form)
+            assert answer.headers["location"].endswith(told)
+        assert (await person.get("/dashboard")).response.status_code == 200
     assert (await desk.get("/admin")).response.status_code == 200
 
 

@@ -299,10 +299,12 @@ async def test_a_role_changes_for_good_and_ends_the_sessions_of_before(
     assert await people.change_role(session.user_id, "admin", by="system")
     assert not await people.change_role(session.user_id, "admin", by="system"), "it is one already"
     assert await people.sessions.read(browser.session) is None
-    await browser.log_in()
-    session = await people.sessions.read(browser.session)
-    assert session is not None
-    assert session.role == "admin"
+    assert (await browser.log_in()).status_code == 401, "an admin's only way in is Access"
+    assert await people.change_role(session.user_id, "customer", by="system")
+    assert (await browser.log_in()).status_code == 401, "nobody knows the password any more"
+    assert not await people.change_role(session.user_id, "admin", by="system", first=True), (
+        "once somebody has decided, it is nobody's first visit"
+    )
 
 
 async def _user(resources: Resources, statement: str, **parameters: str) -> Any:

@@ -63,3 +63,27 @@ def test_the_database_knows_every_currency_with_its_exponent(postgres: Cluster) 
     with postgres.connect(APP, TEMPLATE) as connection:
         rows = connection.execute("SELECT code, exponent FROM payments.currencies").fetchall()
     assert dict(rows) == EXPONENTS | OTHERS, "ISO changed: write a migration"
+
+
+def test_an_admin_and_one_whose_role_was_taken_away_stay_what_they_are(postgres: Cluster) -> None:
+    """Without it the first request after the release would make an admin of the second again."""
+    with postgres.database("template0") as name:
+        migrate(postgres.settings(MIGRATOR, name), "0016_subscription_money")
+        with postgres.connect(MIGRATOR, name) as connection:
+            for person, role in (("ada", "admin"), ("bo", "customer"), ("cy", "customer")):
+                connection.execute(
+                    "INSERT INTO payments.users (email, password_hash, role)"
+                    " VALUES (%s, '$argon2id$', %s)",
+                    (f"{person}@example.com", role),
+                )
+            connection.execute(
+                "INSERT INTO payments.audit_log (actor, action, subject)"
+                " SELECT 'system', 'user.role_changed', id::text FROM payments.users"
+                " WHERE email = 'bo@example.com'"
+            )
+        migrate(postgres.settings(MIGRATOR, name))
+        with postgres.connect(MIGRATOR, name) as connection:
+            settled = connection.execute(
+                "SELECT email FROM payments.users WHERE role_settled_at IS NOT NULL ORDER BY email"
+            ).fetchall()
+    assert settled == [("ada@example.com",), ("bo@example.com",)], "cy never came"
