@@ -103,13 +103,16 @@ async def refund(
 async def request_payout(
     database: Database, admin: Admin, *, merchant: str, money: Money, key: str
 ) -> PayoutLine:
-    """Ask for a payout; another admin approves it. Raises as `payouts.service.request`."""
+    """Ask for a payout; another admin approves it.
+
+    Raises as `payouts.service.request`, and `PersonNeededError`.
+    """
     async with database.transaction() as session:
         row = await payouts.request(
             session,
             merchant=merchant,
             money=money,
-            requested_by=admin.actor,
+            requested_by=admin.person,
             request_key=f"admin:{admin.actor}:{key}"[:200],
         )
         return await _audited_payout(session, admin, "payout.requested", payout_line(row))
@@ -118,10 +121,10 @@ async def request_payout(
 async def decide_payout(
     database: Database, admin: Admin, payout_id: UUID, decision: Literal["approve", "decline"]
 ) -> PayoutLine:
-    """Approve or decline a payout. Raises as `payouts.service`."""
+    """Approve or decline a payout. Raises as `payouts.service`, and `PersonNeededError`."""
     async with database.transaction() as session:
         if decision == "approve":
-            row = await payouts.approve(session, payout_id, by=admin.actor)
+            row = await payouts.approve(session, payout_id, by=admin.person)
         else:
             row = await payouts.decline(session, payout_id, by=admin.actor)
         action = "payout.approved" if decision == "approve" else "payout.declined"

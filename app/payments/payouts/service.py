@@ -1,4 +1,7 @@
-"""Paying out to merchants: asked for, approved by a second person, sent, settled or failed.
+"""Paying out to merchants: asked for by a person, approved by a second one, settled or failed.
+
+Both are people, named by the ids of their accounts: a program has none. Were it to ask or approve,
+one person who holds its token would be two.
 
 Asking sets the money aside (merchant to payable), so that nothing is paid out twice; a payout that
 was declined or failed gives it back. A person or a file tells the bank; its answer ends it.
@@ -30,6 +33,12 @@ class SamePersonError(ForbiddenError):
     code, title = "second_person_needed", "Somebody else has to approve this payout."
 
 
+class ProgramAskedError(ConflictError):
+    """A program asked for it, before that was for people alone."""
+
+    code, title = "program_asked", "A program asked for this payout: decline it, and ask yourself."
+
+
 class PayoutMovedError(ConflictError):
     """The payout is further on, or ended."""
 
@@ -37,7 +46,7 @@ class PayoutMovedError(ConflictError):
 
 
 async def request(
-    session: AsyncSession, *, merchant: str, money: Money, requested_by: str, request_key: str
+    session: AsyncSession, *, merchant: str, money: Money, requested_by: UUID, request_key: str
 ) -> Payout:
     """Set a merchant's money aside for a payout; one `request_key` is one payout.
 
@@ -67,7 +76,7 @@ async def request(
         status="requested",
         currency=money.currency,
         amount=money.amount,
-        requested_by=requested_by,
+        requested_by=str(requested_by),
     )
     session.add(row)
     await session.flush()
@@ -77,13 +86,18 @@ async def request(
     return row
 
 
-async def approve(session: AsyncSession, payout_id: UUID, *, by: str) -> Payout:
-    """Approve a payout. Raises `SamePersonError`, `PayoutMovedError`, `NotFoundError`."""
+async def approve(session: AsyncSession, payout_id: UUID, *, by: UUID) -> Payout:
+    """Approve a payout.
+
+    Raises `SamePersonError`, `ProgramAskedError`, `PayoutMovedError`, `NotFoundError`.
+    """
     row = await _locked(session, payout_id)
-    if by == row.requested_by:
+    if str(by) == row.requested_by:
         raise SamePersonError
+    if not _person(row.requested_by):
+        raise ProgramAskedError
     await _move(session, row, "approved", cause=f"approved by {by}")
-    row.approved_by = by
+    row.approved_by = str(by)
     await session.flush()
     return row
 
@@ -123,6 +137,14 @@ async def list_payouts(session: AsyncSession, *, limit: int = 50) -> Sequence[Pa
         select(Payout).order_by(Payout.created_at.desc(), Payout.id).limit(limit)
     )
     return found.all()
+
+
+def _person(actor: str) -> bool:
+    try:
+        UUID(actor)
+    except ValueError:
+        return False
+    return True
 
 
 async def _locked(session: AsyncSession, payout_id: UUID) -> Payout:

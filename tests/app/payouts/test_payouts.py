@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -16,12 +17,14 @@ from payments.ledger.service import InsufficientFundsError
 from payments.money import Money
 from payments.payouts import service
 from payments.payouts.models import Payout
-from payments.payouts.service import PayoutMovedError, SamePersonError
+from payments.payouts.service import PayoutMovedError, ProgramAskedError, SamePersonError
 from payments.resources import Resources
+from tests.app.backends import MIGRATOR, Cluster
 from tests.app.orders.helpers import books
 from tests.app.refunds.test_refunds import paid, told
 from tests.app.stripe_server import StripeServer
 
+ADA, GRACE = UUID(int=1), UUID(int=2)
 EARNED = 2490 - 72  # coffee less our fee of 2.9 %
 
 
@@ -35,7 +38,7 @@ async def request(resources: Resources, amount: int, key: str = "p1") -> Payout:
             session,
             merchant="roastery",
             money=Money(amount, "EUR"),
-            requested_by="ada",
+            requested_by=ADA,
             request_key=key,
         )
 
@@ -70,15 +73,15 @@ async def test_a_merchant_is_paid_what_it_earned_when_two_people_agree(
     assert (await books(resources))[("payable", "EUR")] == EARNED
     with pytest.raises(SamePersonError):
         async with resources.database.transaction() as session:
-            await service.approve(session, wanted.id, by="ada")
+            await service.approve(session, wanted.id, by=ADA)
     with pytest.raises(PayoutMovedError):
         async with resources.database.transaction() as session:
             await service.end(session, wanted.id, to="settled", bank_ref="x", by="ada")
     async with resources.database.transaction() as session:
-        await service.approve(session, wanted.id, by="grace")
+        await service.approve(session, wanted.id, by=GRACE)
     async with resources.database.transaction() as session:
         ended = await service.end(session, wanted.id, to="settled", bank_ref="SEPA-1", by="ada")
-    assert (ended.status, ended.approved_by) == ("settled", "grace")
+    assert (ended.status, ended.approved_by) == ("settled", str(GRACE))
     found = await books(resources)
     assert ("merchant", "EUR") not in found
     assert found[("bank", "EUR")] == EARNED
@@ -98,7 +101,7 @@ async def test_a_payout_that_came_to_nothing_is_the_merchants_again(
         if way == "declined":
             await service.decline(session, wanted.id, by="grace")
         else:
-            await service.approve(session, wanted.id, by="grace")
+            await service.approve(session, wanted.id, by=GRACE)
             await service.end(session, wanted.id, to="failed", bank_ref="R03", by="ada")
     assert await books(resources) == before
 
@@ -128,3 +131,48 @@ async def test_the_database_itself_wants_two_people(
     with pytest.raises(IntegrityError, match="ck_payouts_two_people"):
         async with resources.database.transaction() as session:
             await session.execute(alone, {"id": wanted.id})
+
+
+PROGRAM = "service-token:c1d2e3f4.access"
+
+
+async def test_the_database_itself_wants_people_and_no_program(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    await paid(client, stripe_server)
+    wanted = await request(resources, 1000)
+    for statement in (
+        "UPDATE payments.payouts SET approved_by = :program WHERE id = :id",
+        "INSERT INTO payments.payouts (merchant, request_key, currency, amount, requested_by)"
+        " SELECT merchant, 'another', currency, amount, :program FROM payments.payouts"
+        " WHERE id = :id",
+    ):
+        with pytest.raises(IntegrityError, match="people ask and approve"):
+            async with resources.database.transaction() as session:
+                await session.execute(text(statement), {"program": PROGRAM, "id": wanted.id})
+
+
+async def test_what_a_program_asked_for_once_is_declined_and_never_approved(
+    client: httpx.AsyncClient,
+    stripe_server: StripeServer,
+    resources: Resources,
+    postgres: Cluster,
+    database_name: str,
+) -> None:
+    """A row from before the rule, as the schema's owner can still write it."""
+    await paid(client, stripe_server)
+    before = await books(resources)
+    wanted = await request(resources, 1000)
+    with postgres.connect(MIGRATOR, database_name) as owner:
+        owner.execute("ALTER TABLE payments.payouts DISABLE TRIGGER payouts_by_people")
+        owner.execute(
+            "UPDATE payments.payouts SET requested_by = %s WHERE id = %s", (PROGRAM, wanted.id)
+        )
+        owner.execute("ALTER TABLE payments.payouts ENABLE TRIGGER payouts_by_people")
+        owner.commit()
+    with pytest.raises(ProgramAskedError):
+        async with resources.database.transaction() as session:
+            await service.approve(session, wanted.id, by=GRACE)
+    async with resources.database.transaction() as session:
+        await service.decline(session, wanted.id, by=str(GRACE))
+    assert await books(resources) == before

@@ -38,6 +38,7 @@ from payments.worker import tasks
 from tests.app.stress.there import News, There
 
 Crash = Literal["no", "before", "after", "finish"]
+ADA, BOB = UUID(int=101), UUID(int=102)
 CUSTOMERS = tuple(UUID(int=n + 1) for n in range(4))
 CALLS = ("create_checkout", "refund", "charge")
 
@@ -219,13 +220,15 @@ class Flows(There):
                     session,
                     merchant="roastery",
                     money=Money(self.chance.randint(1, 3000), "EUR"),
-                    requested_by="ada",
+                    requested_by=ADA,
                     request_key=f"payout-{self.number()}",
                 )
                 await self.attempt(asked)
             elif row.status == "requested":
-                act = self.chance.choice([payouts.approve, payouts.decline])
-                await self.attempt(act(session, row.id, by="bob"))
+                if self.chance.random() < 0.5:
+                    await self.attempt(payouts.approve(session, row.id, by=BOB))
+                else:
+                    await self.attempt(payouts.decline(session, row.id, by=str(BOB)))
             else:
                 to: Literal["settled", "failed"] = self.chance.choice(["settled", "failed"])
                 await self.attempt(payouts.end(session, row.id, to=to, bank_ref="b", by="bob"))
