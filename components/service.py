@@ -11,7 +11,7 @@ the containers; the migrations.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -117,26 +117,33 @@ class AccessEnvironment:
     """Cloudflare Access as the service knows it, which verifies every assertion by it.
 
     `audiences` are the AUD tags of `/admin` and `/api/admin`; `service_tokens` client ids that may
-    call the admin API.
+    call the admin API and read, each with what else it may do there.
     """
 
     team_domain: pulumi.Input[str]
     audiences: pulumi.Input[Sequence[str]]
     admins: Sequence[str]
     admin_cidrs: Sequence[str]
-    service_tokens: pulumi.Input[Sequence[str]]
+    service_tokens: pulumi.Input[Mapping[str, Sequence[str]]]
 
     def variables(self) -> dict[str, pulumi.Input[str]]:
-        """As environment variables: lists with commas."""
+        """As environment variables: lists with commas, rights as `ID=write+money`."""
         return {
             "PAYMENTS_ACCESS_TEAM_DOMAIN": self.team_domain,
             "PAYMENTS_ACCESS_AUDIENCES": pulumi.Output.from_input(self.audiences).apply(",".join),
             "PAYMENTS_ACCESS_ADMINS": ",".join(self.admins),
             "PAYMENTS_ACCESS_ADMIN_CIDRS": ",".join(self.admin_cidrs),
             "PAYMENTS_ACCESS_SERVICE_TOKENS": pulumi.Output.from_input(self.service_tokens).apply(
-                ",".join
+                _granted
             ),
         }
+
+
+def _granted(tokens: Mapping[str, Sequence[str]]) -> str:
+    return ",".join(
+        f"{client_id}={'+'.join(rights)}" if rights else client_id
+        for client_id, rights in tokens.items()
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -224,9 +224,16 @@ class Posture(Section):
 
 
 class ServiceToken(Section):
-    """A program's credentials. Raise `version` for a new secret; the one before counts until."""
+    """A program's credentials. Raise `version` for a new secret; the one before counts until.
 
-    uses: tuple[Literal["ssh", "admin-api"], ...] = Field(min_length=1, examples=[["ssh"]])
+    `admin-api` reads. `admin-api-write` also replays webhooks, starts reconciliations and cancels
+    subscriptions; `admin-api-money` also refunds, notes what the bank says of a payout, credits and
+    sets exchange rates. Payouts are asked for and approved by people alone.
+    """
+
+    uses: tuple[Literal["ssh", "admin-api", "admin-api-write", "admin-api-money"], ...] = Field(
+        min_length=1, examples=[["ssh"]]
+    )
     hours: int = Field(default=8760, ge=1, le=87600)
     version: int | None = Field(default=None, ge=2)
     previous_until: str | None = None

@@ -6,7 +6,8 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, get_args
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin
 
 import pulumi
 from pydantic import BaseModel, ValidationError
@@ -113,18 +114,20 @@ def _keys(model: type[BaseModel]) -> list[str]:
 
 def _model_at(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel] | None:
     """The model of the section that a path leads to."""
-    current: type[BaseModel] | None = model
+    kind: Any = model
     for part in path:
-        if current is None:
-            return None
-        field = next((f for n, f in current.model_fields.items() if part == (f.alias or n)), None)
-        current = section_of(field.annotation) if field else None
-    return current
+        if (section := section_of(kind)) is not None:
+            fields = section.model_fields.items()
+            kind = next((f.annotation for n, f in fields if part == (f.alias or n)), None)
+        else:  # a name in a mapping of sections leads to one of them
+            kind = get_args(kind)[1] if get_origin(kind) is dict else None
+    return section_of(kind)
 
 
 def section_of(annotation: Any) -> type[BaseModel] | None:
-    """The section's model in `Section` or `Section | None`; None for a plain value."""
-    for candidate in (annotation, *get_args(annotation)):
+    """The section's model in `Section` or `Section | None`; None for a value, or a mapping."""
+    choices = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else ()
+    for candidate in (annotation, *choices):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate
     return None

@@ -32,9 +32,9 @@ from components.access.args import (
     AccessArgs,
     GoogleWorkspace,
     Posture,
+    Right,
     ServiceToken,
     SshRoute,
-    Use,
 )
 from components.edge.paths import ADMIN, ADMIN_API
 
@@ -70,8 +70,8 @@ class Access(pulumi.ComponentResource):
     """`<team>.cloudflareaccess.com`: who signs assertions, and where the keys are published."""
     audiences: pulumi.Output[list[str]]
     """The AUD tags of `/admin` and `/api/admin`, in this order."""
-    api_clients: pulumi.Output[list[str]]
-    """Client ids of the service tokens that may call the admin API."""
+    api_clients: pulumi.Output[Mapping[str, list[Right]]]
+    """Who may call the admin API and read: a service token's client id, and its further rights."""
     service_tokens: pulumi.Output[Mapping[str, Mapping[str, str]]]
     """Name to `client_id` and `client_secret` of every service token (secret)."""
 
@@ -92,12 +92,13 @@ class Access(pulumi.ComponentResource):
         pages = self._application(
             "pages", "self_hosted", args.hostname + ADMIN, known, [admins], binding=True
         )
+        callers = [made for made in known.tokens if made.wanted.calls_api]
         api = self._application(
             "api",
             "self_hosted",
             args.hostname + ADMIN_API,
             known,
-            [from_home, *self._programs("admin-api", known, [self._from_addresses(known)])],
+            [from_home, *self._programs("admin-api", callers, [self._from_addresses(known)])],
             visible=False,
         )
         if args.ssh:
@@ -105,8 +106,8 @@ class Access(pulumi.ComponentResource):
 
         self.team_domain = pulumi.Output.from_input(args.team + TEAM_SUFFIX)
         self.audiences = pulumi.Output.all(pages.aud, api.aud)
-        self.api_clients = pulumi.Output.all(
-            *[made.token.client_id for made in known.tokens if "admin-api" in made.wanted.uses]
+        self.api_clients = pulumi.Output.all(*[made.token.client_id for made in callers]).apply(
+            lambda ids: {id: c.wanted.rights for id, c in zip(ids, callers, strict=True)}
         )
         self.service_tokens = pulumi.Output.secret(
             pulumi.Output.all(
@@ -258,13 +259,12 @@ class Access(pulumi.ComponentResource):
 
     def _programs(
         self,
-        use: Use,
-        known: _Account,
+        use: str,
+        issued: Sequence[_Issued],
         requires: Sequence[cloudflare.ZeroTrustAccessPolicyRequireArgs] = (),
     ) -> list[cloudflare.ZeroTrustAccessPolicy]:
-        """The policy of the service tokens that have this use; none without one."""
-        tokens = [made.token for made in known.tokens if use in made.wanted.uses]
-        if not tokens:
+        """The policy of the service tokens that were issued for a use; none without one."""
+        if not issued:
             return []
         include = cloudflare.ZeroTrustAccessPolicyIncludeArgs
         by_token = cloudflare.ZeroTrustAccessPolicyIncludeServiceTokenArgs
@@ -274,7 +274,7 @@ class Access(pulumi.ComponentResource):
                 account_id=self._args.account_id,
                 name=f"{self._name}-programs-{use}",
                 decision="non_identity",
-                includes=[include(service_token=by_token(token_id=t.id)) for t in tokens],
+                includes=[include(service_token=by_token(token_id=one.token.id)) for one in issued],
                 requires=list(requires) or None,
                 opts=self._child,
             )
@@ -336,7 +336,7 @@ class Access(pulumi.ComponentResource):
             "ssh",
             route.hostname,
             known,
-            [admins, *self._programs("ssh", known)],
+            [admins, *self._programs("ssh", [t for t in known.tokens if "ssh" in t.wanted.uses])],
             visible=False,
         )
         cloudflare.DnsRecord(

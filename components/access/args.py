@@ -7,7 +7,7 @@ value and the remedy.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -16,7 +16,16 @@ import pulumi
 Authenticator = Literal["totp", "biometrics", "security_key"]
 Platform = Literal["windows", "mac", "linux"]
 Check = Literal["disk-encryption", "firewall"]
-Use = Literal["ssh", "admin-api"]
+Use = Literal["ssh", "admin-api", "admin-api-write", "admin-api-money"]
+Right = Literal["write", "money"]
+
+API_USES: Final[Mapping[Use, Right | None]] = {
+    "admin-api": None,
+    "admin-api-write": "write",
+    "admin-api-money": "money",
+}
+"""What lets a program to the admin API, where it may read, and what each adds to that. Payouts are
+asked for and approved by people: nothing here grants that."""
 
 _DURATION: Final = re.compile(r"\d+[mh]")
 
@@ -56,7 +65,7 @@ class Posture:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceToken:
-    """A program's credentials, valid for `hours`.
+    """A program's credentials, valid for `hours`, and what they are good for (`uses`).
 
     A higher `version` makes a new secret; `previous_until` (RFC 3339) says how long the one before
     is still taken. Both or none.
@@ -67,6 +76,16 @@ class ServiceToken:
     hours: int = 8760
     version: int | None = None
     previous_until: str | None = None
+
+    @property
+    def calls_api(self) -> bool:
+        """Whether it may call the admin API at all."""
+        return any(use in API_USES for use in self.uses)
+
+    @property
+    def rights(self) -> list[Right]:
+        """What it may do there beside reading."""
+        return [right for use, right in API_USES.items() if right and use in self.uses]
 
     def __post_init__(self) -> None:
         if (self.version is None) != (self.previous_until is None):

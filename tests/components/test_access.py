@@ -14,6 +14,7 @@ from components.access import (
     ServiceToken,
     SshRoute,
 )
+from components.service import AccessEnvironment
 from tests.components.fakes import built
 from tests.recorder import Recorded, Recorder, is_secret, value_of
 
@@ -36,6 +37,7 @@ def _args(**given: Any) -> AccessArgs:
         "service_tokens": (
             ServiceToken(name="ci", uses=("ssh",)),
             ServiceToken(name="reports", uses=("admin-api",)),
+            ServiceToken(name="bank", uses=("admin-api-write", "admin-api-money")),
         ),
         "ssh": SshRoute(hostname="ssh.example.com", target="t.cfargotunnel.com"),
     }
@@ -114,7 +116,9 @@ def test_the_api_asks_for_the_addresses_and_for_people_only_where_no_program_com
     for policy in policies:
         assert {"ipList": {"id": "access-addresses-id"}} in policy.inputs["requires"]
     programs = policies[1].inputs
-    assert programs["includes"] == [{"serviceToken": {"tokenId": "access-token-reports-id"}}]
+    assert programs["includes"] == [
+        {"serviceToken": {"tokenId": f"access-token-{name}-id"}} for name in ("reports", "bank")
+    ], "whatever a token may do there, it comes by the API's own policy"
     pages = _policies_of(recorder, _apps(recorder)["pages"])
     assert [policy.inputs["decision"] for policy in pages] == ["allow"], "no program on a page"
     ssh = _policies_of(recorder, _apps(recorder)["ssh"])
@@ -149,13 +153,16 @@ def test_secrets_stay_secret_and_the_service_learns_what_it_verifies() -> None:
     assert is_secret(access.service_tokens)
     tokens = value_of(access.service_tokens)
     assert tokens is not None
-    assert set(tokens) == {"ci", "reports"}
+    assert set(tokens) == {"ci", "reports", "bank"}
     assert tokens["ci"]["client_secret"].startswith("cfast_")
     assert value_of(access.team_domain) == "example.cloudflareaccess.com"
     audiences = value_of(access.audiences)
     apps = _apps(recorder)
     assert audiences == [apps["pages"].outputs["aud"], apps["api"].outputs["aud"]]
-    assert value_of(access.api_clients) == [tokens["reports"]["client_id"]]
+    assert value_of(access.api_clients) == {
+        tokens["reports"]["client_id"]: [],
+        tokens["bank"]["client_id"]: ["write", "money"],
+    }, "ci is for SSH, and reports reads"
     assert not is_secret(access.audiences)
 
 
@@ -205,3 +212,15 @@ def test_a_check_needs_the_platform_it_is_made_on() -> None:
         Posture(checks=("firewall",), platform="linux")
     with pytest.raises(ValueError, match="go together"):
         ServiceToken(name="ci", uses=("ssh",), version=2)
+
+
+def test_the_service_is_told_what_each_program_may_do() -> None:
+    told = AccessEnvironment(
+        team_domain="example.cloudflareaccess.com",
+        audiences=["a", "b"],
+        admins=ADMINS,
+        admin_cidrs=["198.51.100.7/32"],
+        service_tokens={"c1.access": [], "d2.access": ["write", "money"]},
+    ).variables()
+    tokens = value_of(told["PAYMENTS_ACCESS_SERVICE_TOKENS"])
+    assert tokens == "c1.access,d2.access=write+money"
