@@ -1,4 +1,4 @@
-"""The containers of one droplet: api replicas, worker, gateway, and connector or entrance.
+"""The containers of one droplet: api replicas, worker, gateway, connectors or entrance.
 
 Owns them. Not: images and network (`runtime`), the schema (`release`), the way in (`tunnel`,
 `load_balancer`), keys and certificates (`origin`).
@@ -14,6 +14,7 @@ How a change reaches visitors without a gap, and which provider fact stands behi
   next update would take it for good and delete the one that works; so it is replaced instead.
 - `destroy_grace_seconds` above the drain time: without it the old one is killed at once.
 - `replace_with` / `deleted_with` the droplet: see `runtime`.
+- A connector for SSH alone waits for nothing: it is how somebody looks at a release that failed.
 - The service's containers find each other by an alias; Docker's resolver knows all that carry it.
 """
 
@@ -68,9 +69,9 @@ class Exposure:
 class ContainersArgs:
     """One droplet's containers: images by id, sizes in MiB, the service's environment.
 
-    Either `connector_image` and `tunnel_token`, or `exposure`: how visitors come in. `tunnel_ssh`:
-    the tunnel leads to the droplet's SSH, too. `after` is what must have happened first: the
-    migration, and the droplet before this one.
+    Either `tunnel_token` or `exposure`: how visitors come in. SSH behind Access comes by their
+    tunnel, too (`tunnel_ssh`), or by one of its own (`ssh_token`). `after` is what must have
+    happened first: the migration, and the droplet before this one.
     """
 
     machine: Machine
@@ -88,16 +89,19 @@ class ContainersArgs:
     worker: Mapping[str, pulumi.Input[str]]
     tunnel_token: pulumi.Input[str] | None = None
     tunnel_ssh: bool = False
+    ssh_token: pulumi.Input[str] | None = None
     exposure: Exposure | None = None
     after: Sequence[pulumi.Resource]
 
     def __post_init__(self) -> None:
-        tunnelled = self.tunnel_token is not None and self.connector_image is not None
+        tunnelled = self.tunnel_token is not None
         if tunnelled == (self.exposure is not None):
             raise ValueError(
-                "tunnel_token, connector_image, exposure: visitors come in one way; give the first "
-                "two for a tunnel, the last for a droplet that is reached from outside"
+                "tunnel_token, exposure: visitors come in one way; give the first for a tunnel, "
+                "the other for a droplet that is reached from outside"
             )
+        if (tunnelled or self.ssh_token is not None) and self.connector_image is None:
+            raise ValueError("connector_image=None: a tunnel's token is of no use without it")
         if self.replicas < 1:
             raise ValueError(f"replicas={self.replicas}: nobody would answer; set at least 1")
 
@@ -125,10 +129,14 @@ class Containers(pulumi.ComponentResource):
         front = self._gateway(f"{name}-gateway", [*replicas, worker])
         exposure = args.exposure
         door = (
-            self._connector(f"{name}-connector", front)
+            self._connector(
+                f"{name}-connector", [front], args.tunnel_token or "", ssh=args.tunnel_ssh
+            )
             if exposure is None
             else self._entrance(f"{name}-entrance", front, exposure)
         )
+        if args.ssh_token is not None:
+            self._connector(f"{name}-ssh-connector", [], args.ssh_token, ssh=True)
         self.replicas = pulumi.Output.all(*[replica.id for replica in replicas])
         self.gateway = front.id
         self.door = door.id
@@ -221,23 +229,28 @@ class Containers(pulumi.ComponentResource):
             stop_signal="SIGQUIT",
         )
 
-    def _connector(self, name: str, front: pulumi.Resource) -> docker.Container:
+    def _connector(
+        self,
+        name: str,
+        after: Sequence[pulumi.Resource],
+        token: pulumi.Input[str],
+        *,
+        ssh: bool,
+    ) -> docker.Container:
         metrics = ["--metrics", CONNECTOR_METRICS]
         return self._container(
             name,
             aliases=[],
-            after=[front],
+            after=after,
             image=self._args.connector_image,
             command=["tunnel", "--no-autoupdate", *metrics, "run"],
-            envs=_envs({"TUNNEL_TOKEN": self._args.tunnel_token or ""}),
+            envs=_envs({"TUNNEL_TOKEN": token}),
             user=CONNECTOR_USER,
             memory=CONNECTOR_MEMORY,
             # The image has no shell; the binary asks itself whether it is connected.
             healthcheck=_health(["CMD", "cloudflared", "tunnel", *metrics, "ready"]),
             stop_signal="SIGTERM",
-            hosts=[docker.ContainerHostArgs(host=DROPLET, ip="host-gateway")]
-            if self._args.tunnel_ssh
-            else None,
+            hosts=[docker.ContainerHostArgs(host=DROPLET, ip="host-gateway")] if ssh else None,
         )
 
     def _container(

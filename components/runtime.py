@@ -23,7 +23,7 @@ from components.host import Machine
 class RuntimeArgs:
     """The droplet and the images to pull: ours by digest, the others by tag or digest.
 
-    `connector` only where a tunnel is the way in.
+    `connector` only where a tunnel leads to the droplet.
     """
 
     machine: Machine

@@ -28,7 +28,9 @@ SSH_SERVICE: Final = f"ssh://{DROPLET}:22"
 class TunnelArgs:
     """The account, the name to serve, and the address the connectors forward to.
 
-    `ssh_hostname` leads to the SSH server of the connector's droplet; Access stands before it.
+    `ssh_hostname` leads to the SSH server of the connector's droplet; Access stands before it. Only
+    where there is one droplet: of several connectors any may be chosen, so that each droplet's SSH
+    needs a tunnel of its own, whose `service` is `SSH_SERVICE`.
     """
 
     account_id: str

@@ -15,7 +15,6 @@ def build(stack: Stack, way: WayIn, clouds: pulumi.ResourceOptions) -> Access | 
     wanted, zone = stack.settings.access, stack.settings.zone
     if wanted is None:
         return None
-    name, ssh = stack.settings.ssh_hostname, way.tunnel
     return Access(
         f"{stack.name}-access",
         AccessArgs(
@@ -50,7 +49,7 @@ def build(stack: Stack, way: WayIn, clouds: pulumi.ResourceOptions) -> Access | 
                 )
                 for token, given in wanted.service_tokens.items()
             ],
-            ssh=SshRoute(hostname=name, target=ssh.target) if name and ssh else None,
+            ssh=[SshRoute(hostname=ssh.hostname, target=ssh.tunnel.target) for ssh in way.ssh],
             owns_organization=wanted.organization,
         ),
         clouds,

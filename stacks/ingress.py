@@ -1,7 +1,8 @@
 """The way in of one environment: tunnel, load balancer, or the droplet itself.
 
 Each is three things: what stands before the droplets (`way_in`), what a droplet needs of it
-(`exposure`), and the name that leads there (`public_name`).
+(`exposure`), and the name that leads there (`public_name`). SSH behind Access has a way of its own
+to each droplet, whatever visitors take.
 """
 
 from __future__ import annotations
@@ -21,22 +22,51 @@ from components.ingress import Ingress, IngressArgs
 from components.load_balancer import LoadBalancer, LoadBalancerArgs
 from components.network import Network
 from components.origin import Origin, OriginArgs
-from components.tunnel import Tunnel, TunnelArgs
+from components.tunnel import SSH_SERVICE, Tunnel, TunnelArgs
 from stacks.providers import Providers
 from stacks.settings import Stack
 
 
 @dataclass(frozen=True, kw_only=True)
+class SshWay:
+    """How SSH reaches one droplet; `own` where the tunnel carries nothing else."""
+
+    hostname: str
+    tunnel: Tunnel
+    own: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class WayIn:
-    """What stands of it; one of the first two, or neither where the droplet is the way in."""
+    """What stands of it; one of the first two, or neither where the droplet is the way in.
+
+    `ssh` are the ways of SSH behind Access, in the droplets' order.
+    """
 
     tunnel: Tunnel | None = None
     balancer: LoadBalancer | None = None
     exposure: Exposure | None = None
+    ssh: tuple[SshWay, ...] = ()
+
+    @property
+    def dials_out(self) -> bool:
+        """Whether there is a connector on the droplets."""
+        return self.tunnel is not None or bool(self.ssh)
+
+    @property
+    def shared_ssh(self) -> bool:
+        """Whether the visitors' tunnel leads to the droplet's SSH, too."""
+        return any(not way.own for way in self.ssh)
+
+    def ssh_token(self, droplet: int) -> pulumi.Output[str] | None:
+        """What a droplet's connector for SSH alone authenticates with; None without one."""
+        own = [way.tunnel.token for way in self.ssh if way.own]
+        return own[droplet] if own else None
 
     def before_droplets(self) -> list[pulumi.Resource]:
         """What outlives the droplets: a tunnel with live connectors refuses to be deleted."""
-        return [self.tunnel] if self.tunnel else []
+        own = [way.tunnel for way in self.ssh if way.own]
+        return [*([self.tunnel] if self.tunnel else []), *own]
 
 
 def edge(stack: Stack, providers: Providers) -> EdgeRanges | None:
@@ -66,17 +96,18 @@ def way_in(
     """What leads visitors to the droplets, and what proves edge and origin to each other."""
     name, settings = stack.name, stack.settings
     if ranges is None:
+        shared = settings.ssh_shares_tunnel and bool(settings.ssh_hostnames)
         tunnel = Tunnel(
             f"{name}-tunnel",
             TunnelArgs(
                 account_id=settings.zone.account_id,
                 hostname=settings.hostname,
                 service=GATEWAY_URL,
-                ssh_hostname=settings.ssh_hostname,
+                ssh_hostname=settings.ssh_hostnames[0] if shared else None,
             ),
             clouds,
         )
-        return WayIn(tunnel=tunnel)
+        return WayIn(tunnel=tunnel, ssh=_ssh_ways(stack, tunnel if shared else None, clouds))
     proof = Origin(
         f"{name}-origin",
         OriginArgs(
@@ -94,8 +125,9 @@ def way_in(
         edge=ranges.all,
         behind_load_balancer=settings.ingress == "load-balancer",
     )
+    ssh = _ssh_ways(stack, None, clouds)
     if settings.ingress == "direct":
-        return WayIn(exposure=exposure)
+        return WayIn(exposure=exposure, ssh=ssh)
     balancer = LoadBalancer(
         f"{name}-balancer",
         LoadBalancerArgs(
@@ -107,7 +139,30 @@ def way_in(
         ),
         clouds,
     )
-    return WayIn(balancer=balancer, exposure=exposure)
+    return WayIn(balancer=balancer, exposure=exposure, ssh=ssh)
+
+
+def _ssh_ways(
+    stack: Stack, shared: Tunnel | None, clouds: pulumi.ResourceOptions
+) -> tuple[SshWay, ...]:
+    """A tunnel for each droplet's SSH, or the one that leads to a single droplet anyway."""
+    names = stack.settings.ssh_hostnames
+    if shared:
+        return tuple(SshWay(hostname=name, tunnel=shared, own=False) for name in names)
+    return tuple(
+        SshWay(
+            hostname=name,
+            tunnel=Tunnel(
+                f"{stack.name}-ssh-{number}",
+                TunnelArgs(
+                    account_id=stack.settings.zone.account_id, hostname=name, service=SSH_SERVICE
+                ),
+                clouds,
+            ),
+            own=True,
+        )
+        for number, name in enumerate(names)
+    )
 
 
 def public_name(

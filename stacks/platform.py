@@ -129,7 +129,7 @@ def build(stack: Stack, providers: Providers) -> Platform:
     front = edge.build(
         stack,
         clouds,
-        access_hosts=(settings.ssh_hostname,) if settings.ssh_hostname else (),
+        access_hosts=settings.ssh_hostnames,
         origin_ready=() if way.tunnel else tuple(served),
     )
     doors = [*front.ready, *([guarded] if guarded else [])]
@@ -161,7 +161,7 @@ def _network(
             cidr=str(settings.network.cidr),
             ssh_sources=[str(source) for source in settings.ssh.allow_from],
             egress_ports=settings.registry_ports,
-            tunnel=settings.ingress == "tunnel",
+            tunnel=settings.ingress == "tunnel" or bool(settings.ssh_hostnames),
             web_sources=web_sources,
         ),
         clouds,
@@ -297,7 +297,7 @@ def _deploy(
     """
     settings = stack.settings
     after: list[pulumi.Resource] = []
-    for machine in machines:
+    for number, machine in enumerate(machines):
         on_machine = pulumi.ResourceOptions(
             providers=[*providers.clouds(), engine(stack, machine, ssh)]
         )
@@ -307,7 +307,7 @@ def _deploy(
                 machine=machine,
                 service=service.image,
                 gateway=settings.images.gateway,
-                connector=settings.images.connector if way.tunnel else None,
+                connector=settings.images.connector if way.dials_out else None,
             ),
             on_machine,
         )
@@ -343,7 +343,8 @@ def _deploy(
                     api=environment.api(),
                     worker=environment.worker(),
                     tunnel_token=way.tunnel.token if way.tunnel else None,
-                    tunnel_ssh=settings.ssh_hostname is not None,
+                    tunnel_ssh=way.shared_ssh,
+                    ssh_token=way.ssh_token(number),
                     exposure=way.exposure,
                     after=tuple(after),
                 ),

@@ -90,23 +90,7 @@ def _posture(a: Access) -> Iterator[Problem]:
 
 
 def _ssh(s: Settings, a: Access) -> Iterator[Problem]:
-    if not a.ssh:
-        return
-    if s.ingress != "tunnel":
-        yield _problem(
-            "ssh",
-            True,
-            f"SSH behind Access goes through the tunnel, and ingress is {s.ingress}",
-            "set ingress: tunnel, or leave access.ssh out",
-        )
-    if s.host.count > 1:
-        yield _problem(
-            "ssh",
-            True,
-            f"one name leads through one tunnel to any of {s.host.count} droplets",
-            "leave access.ssh out (ssh.allow-from reaches each by its address), or host.count: 1",
-        )
-    if s.hostname == s.ssh_hostname:
+    if a.ssh and s.hostname in s.ssh_hostnames:
         yield _problem(
             "ssh",
             True,

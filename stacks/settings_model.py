@@ -243,7 +243,8 @@ class Access(Section):
     """Cloudflare Access: who is an admin, how they log in, from where the admin API is called.
 
     `organization`: this stack describes the account's Zero Trust organization, of which there is
-    one. `ssh`: the droplet's SSH answers as `ssh.<zone>`, too, through the tunnel.
+    one. `ssh`: a droplet's SSH answers as `ssh.<zone>`, too, through a tunnel; several droplets' as
+    `ssh-0.<zone>` and so on.
     """
 
     team: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", examples=["acme"])
@@ -293,9 +294,18 @@ class Settings(Section):
         return f"https://{self.hostname}{port}"
 
     @property
-    def ssh_hostname(self) -> str | None:
-        """The name of SSH behind Access, where that is wanted."""
-        return f"ssh.{self.zone.name}" if self.access and self.access.ssh else None
+    def ssh_hostnames(self) -> tuple[str, ...]:
+        """The names of SSH behind Access, one for each droplet; none where that is not wanted."""
+        if self.access is None or not self.access.ssh:
+            return ()
+        if self.host.count == 1:
+            return (f"ssh.{self.zone.name}",)
+        return tuple(f"ssh-{number}.{self.zone.name}" for number in range(self.host.count))
+
+    @property
+    def ssh_shares_tunnel(self) -> bool:
+        """Whether SSH takes the visitors' tunnel; that of several droplets leads to any of them."""
+        return self.ingress == "tunnel" and self.host.count == 1
 
     @property
     def outgoing_ca(self) -> str | None:

@@ -105,6 +105,8 @@ def _connections(s: Settings) -> Iterator[Problem]:
 def _memory(s: Settings) -> Iterator[Problem]:
     have = limits.DROPLET_SIZES[s.host.size].memory_mib - limits.HOST_RESERVE_MIB
     door = CONNECTOR_MEMORY if s.ingress == "tunnel" else ENTRANCE_MEMORY
+    if s.ssh_hostnames and not s.ssh_shares_tunnel:
+        door += CONNECTOR_MEMORY
     need = s.app.replicas * s.app.memory + s.app.worker_memory + GATEWAY_MEMORY + door
     if need > have:
         yield _problem(

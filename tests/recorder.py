@@ -83,7 +83,9 @@ class _Mocks(mocks.Mocks):
         answers: dict[str, dict[str, Any]] = {
             "digitalocean:index/getDatabaseCa:getDatabaseCa": {"certificate": PEM},
             "cloudflare:index/getZeroTrustTunnelCloudflaredToken:"
-            "getZeroTrustTunnelCloudflaredToken": {"token": "eyJ0dW5uZWwtdG9rZW4i"},
+            "getZeroTrustTunnelCloudflaredToken": {
+                "token": f"eyJ0dW5uZWwtdG9rZW4i{args.args.get('tunnelId')}"
+            },
             "cloudflare:index/getIpRanges:getIpRanges": {
                 "ipv4Cidrs": [f"198.41.{number}.0/24" for number in range(15)],
                 "ipv6Cidrs": [f"2606:4700:{number}::/48" for number in range(7)],

@@ -72,7 +72,7 @@ def ssh_config(home: Home) -> str:
     folder = home.path / "ssh"
     return f"""# SSH behind Access. What `cloudflared access ssh` is for the real one: it takes
 # TUNNEL_SERVICE_TOKEN_ID and TUNNEL_SERVICE_TOKEN_SECRET (the stack's output service_tokens).
-Host ssh.*.localhost
+Host ssh.*.localhost ssh-*.*.localhost
   ProxyCommand env PYTHONPATH="{ROOT}" "{ROOT}/.venv/bin/python" -m twin.access.ssh "{home.path}" %h
   ControlMaster no
   ControlPath none
@@ -216,7 +216,7 @@ class Place:
 def write_stack(home: Home, accounts: Json, place: Place) -> None:
     """The local stack's effective file: the project's values, this instance's place and secrets."""
     file = stackfile.load(ROOT, STACK)
-    overrides = local_overrides(home, file.config, place)
+    overrides = local_overrides(home, place)
     config = stackfile.merged(file.config, overrides)
     known = {"payments:gateways": gateways.settings(accounts, place.port)}
     config = stackfile.merged(config, known)
@@ -236,12 +236,12 @@ def write_stack(home: Home, accounts: Json, place: Place) -> None:
     stackfile.write_project(home.path, ROOT, ROOT / ".venv")
 
 
-def local_overrides(home: Home, config: Mapping[str, Any], place: Place) -> Json:
+def local_overrides(home: Home, place: Place) -> Json:
     """What the local stack's file cannot know: this instance's files and addresses."""
     return {
         "payments:https-port": place.port,
         "payments:network": {"cidr": place.cidr},
-        **_ingress(config, place.ingress),
+        **_ingress(place.ingress),
         "payments:ssh": {
             "public-key-file": str(home.path / "ssh" / "id_ed25519.pub"),
             "config-file": str(home.path / "ssh" / "config"),
@@ -252,18 +252,12 @@ def local_overrides(home: Home, config: Mapping[str, Any], place: Place) -> Json
     }
 
 
-def _ingress(config: Mapping[str, Any], ingress: str) -> Json:
+def _ingress(ingress: str) -> Json:
     """An ingress, and what the stack's other values must be with it."""
     chosen: Json = {"payments:ingress": ingress}
     if ingress == "direct":
         # The name leads to the droplet's address, which must outlive the droplet.
         chosen["payments:host"] = {"reserved-ip": True}
-    access = config.get("payments:access") or {}
-    if ingress != "tunnel" and access.get("ssh"):
-        # SSH behind Access goes through the tunnel; a token must be of some use.
-        tokens = access.get("service-tokens") or {}
-        kept = {name: {**token, "uses": ["admin-api"]} for name, token in tokens.items()}
-        chosen["payments:access"] = {"ssh": False, "service-tokens": kept}
     return chosen
 
 

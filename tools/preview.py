@@ -269,7 +269,7 @@ def _deploy_base(ready: Prepared, base: _Base, home: Home, phase: Phase) -> bool
 
 def _place(home: Home, stack: str, file: StackFile, program: Path) -> None:
     if stack == STACK:
-        overrides = instance.local_overrides(home, file.config, _PAPER_PLACE)
+        overrides = instance.local_overrides(home, _PAPER_PLACE)
         file = replace(file, config=stackfile.merged(file.config, overrides))
     stackfile.write(home.path, stack, file)
     stackfile.write_project(home.path, program, ROOT / ".venv")

@@ -2,9 +2,9 @@
 
 Owns the account's Zero Trust organization (only where told to), the Google Workspace identity
 provider, the reusable policies, the applications in front of `/admin`, `/api/admin` and SSH, the
-service tokens of programs, posture rules and the list of the admins' addresses; and the record of
-the SSH name, which must not exist before its application does. Not: the service's own check of the
-assertion; the firewall's rules; alerts.
+service tokens of programs, posture rules and the list of the admins' addresses; and the records
+of the SSH names, none of which may exist before its application does. Not: the service's own check
+of the assertion; the firewall's rules; alerts.
 
 - Multi-factor login is Access's own ("independent MFA"). A rule `auth_method = mfa` reads the `amr`
   claim, which Google Workspace does not send: it would lock everybody out.
@@ -102,7 +102,10 @@ class Access(pulumi.ComponentResource):
             visible=False,
         )
         if args.ssh:
-            self._ssh(args.ssh, known, admins)
+            logins = [made for made in known.tokens if "ssh" in made.wanted.uses]
+            policies = [admins, *self._programs("ssh", logins)]
+            for route in args.ssh:
+                self._ssh(route, known, policies)
 
         self.team_domain = pulumi.Output.from_input(args.team + TEAM_SUFFIX)
         self.audiences = pulumi.Output.all(pages.aud, api.aud)
@@ -329,18 +332,16 @@ class Access(pulumi.ComponentResource):
         )
 
     def _ssh(
-        self, route: SshRoute, known: _Account, admins: cloudflare.ZeroTrustAccessPolicy
+        self,
+        route: SshRoute,
+        known: _Account,
+        policies: Sequence[cloudflare.ZeroTrustAccessPolicy],
     ) -> None:
         application = self._application(
-            "ssh",
-            "ssh",
-            route.hostname,
-            known,
-            [admins, *self._programs("ssh", [t for t in known.tokens if "ssh" in t.wanted.uses])],
-            visible=False,
+            route.label, "ssh", route.hostname, known, policies, visible=False
         )
         cloudflare.DnsRecord(
-            f"{self._name}-ssh-record",
+            f"{self._name}-{route.label}-record",
             zone_id=self._args.zone_id,
             name=route.hostname,
             type="CNAME",

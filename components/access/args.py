@@ -97,10 +97,15 @@ class ServiceToken:
 
 @dataclass(frozen=True, kw_only=True)
 class SshRoute:
-    """The name under which the droplet's SSH answers, and where that leads (the tunnel)."""
+    """The name under which a droplet's SSH answers, and where that leads (a tunnel)."""
 
     hostname: str
     target: pulumi.Input[str]
+
+    @property
+    def label(self) -> str:
+        """The name's first part: what tells it from the other droplets'."""
+        return self.hostname.partition(".")[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +131,7 @@ class AccessArgs:
     posture: Posture | None = None
 
     service_tokens: Sequence[ServiceToken] = ()
-    ssh: SshRoute | None = None
+    ssh: Sequence[SshRoute] = ()
     owns_organization: bool = True
 
     def __post_init__(self) -> None:
@@ -139,6 +144,6 @@ class AccessArgs:
         for name in ("session", "mfa_session"):
             if not _DURATION.fullmatch(getattr(self, name)):
                 raise ValueError(f"{name}={getattr(self, name)!r}: write minutes or hours, as 8h")
-        unusable = [t.name for t in self.service_tokens if "ssh" in t.uses and self.ssh is None]
+        unusable = [t.name for t in self.service_tokens if "ssh" in t.uses and not self.ssh]
         if unusable:
             raise ValueError(f"service token {unusable[0]} is for ssh, and no ssh route is given")

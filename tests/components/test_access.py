@@ -39,7 +39,7 @@ def _args(**given: Any) -> AccessArgs:
             ServiceToken(name="reports", uses=("admin-api",)),
             ServiceToken(name="bank", uses=("admin-api-write", "admin-api-money")),
         ),
-        "ssh": SshRoute(hostname="ssh.example.com", target="t.cfargotunnel.com"),
+        "ssh": [SshRoute(hostname="ssh.example.com", target="t.cfargotunnel.com")],
     }
     return AccessArgs(**{**made, **given})
 
@@ -142,9 +142,24 @@ def test_the_ssh_name_does_not_exist_before_its_application() -> None:
     record = recorder.one(":DnsRecord")
     assert record.inputs["proxied"] is True
     assert "access-app-ssh" in {found.name for found in recorder.before(record)}
-    without, _ = _built(ssh=None, service_tokens=())
+    without, _ = _built(ssh=(), service_tokens=())
     assert without.of_type(":DnsRecord") == []
     assert "ssh" not in _apps(without)
+
+
+def test_each_droplets_ssh_has_its_application_and_all_have_the_same_policies() -> None:
+    routes = [
+        SshRoute(hostname=f"ssh-{n}.example.com", target=f"t{n}.cfargotunnel.com") for n in (0, 1)
+    ]
+    recorder, _ = _built(ssh=routes)
+    apps = _apps(recorder)
+    assert {"ssh-0", "ssh-1"} <= set(apps)
+    assert "ssh" not in apps
+    assert apps["ssh-0"].inputs["policies"] == apps["ssh-1"].inputs["policies"]
+    for label in ("ssh-0", "ssh-1"):
+        record = recorder.named(f"access-{label}-record")
+        assert record.inputs["content"] == f"t{label[-1]}.cfargotunnel.com"
+        assert f"access-app-{label}" in {found.name for found in recorder.before(record)}
 
 
 def test_secrets_stay_secret_and_the_service_learns_what_it_verifies() -> None:
@@ -197,7 +212,7 @@ def test_a_preview_knows_no_ids_and_still_shows_everything() -> None:
         ({"admin_cidrs": ()}, "nobody could call the admin API"),
         ({"authenticators": ()}, "second factor"),
         ({"session": "8 hours"}, "write minutes or hours"),
-        ({"ssh": None}, "is for ssh, and no ssh route"),
+        ({"ssh": ()}, "is for ssh, and no ssh route"),
     ],
 )
 def test_args_that_make_no_sense_say_what_to_do(given: dict[str, Any], said: str) -> None:

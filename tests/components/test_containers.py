@@ -191,7 +191,7 @@ def test_a_config_file_may_lie_in_a_folder_with_spaces() -> None:
 EDGE = ["198.41.128.0/17", "2606:4700::/32"]
 
 
-def _exposed(*, behind: bool) -> Recorder:
+def _exposed(*, behind: bool, ssh: bool = False) -> Recorder:
     def program() -> Containers:
         exposure = Exposure(
             certificate="the certificate",
@@ -213,6 +213,8 @@ def _exposed(*, behind: bool) -> Recorder:
             api={},
             worker={},
             exposure=exposure,
+            connector_image=IMAGE_ID if ssh else None,
+            ssh_token=pulumi.Output.secret("ssh-hush") if ssh else None,
             after=[],
         )
         return Containers("c", args)
@@ -251,6 +253,21 @@ def test_the_origins_key_reaches_the_gateway_alone_and_as_a_secret() -> None:
     assert "ssl_verify_client on;" in config
 
 
+@pytest.mark.parametrize("behind", [False, True])
+def test_ssh_behind_access_has_a_connector_of_its_own_that_waits_for_no_release(
+    behind: bool,
+) -> None:
+    record = _exposed(behind=behind, ssh=True)
+    connector = record.named("c-ssh-connector")
+    assert connector.is_secret("envs")
+    assert connector.inputs["envs"] == ["TUNNEL_TOKEN=ssh-hush"]
+    assert connector.inputs["hosts"] == [{"host": "host.docker.internal", "ip": "host-gateway"}]
+    assert not connector.inputs.get("ports"), "it dials out"
+    others = {found.name for found in record.of_type(":Container")} - {connector.name}
+    assert not others & {found.name for found in record.before(connector)}
+    assert not record.named("c-gateway").inputs.get("hosts"), "nobody else sees the droplet"
+
+
 def test_visitors_come_in_one_way() -> None:
     base = {
         "machine": None,
@@ -267,3 +284,5 @@ def test_visitors_come_in_one_way() -> None:
     }
     with pytest.raises(ValueError, match="visitors come in one way"):
         ContainersArgs(**base)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="connector_image=None"):
+        ContainersArgs(**base, tunnel_token="t")  # type: ignore[arg-type]

@@ -37,13 +37,15 @@ def prod(paper: Paper, tmp_path_factory: pytest.TempPathFactory) -> Rehearsal:
 
 
 def _behind(config: StackConfig, ingress: str) -> StackConfig:
-    """With another ingress, and without what only a tunnel carries."""
-    changed = config.changed("payments:ingress", ingress)
-    if ingress != "tunnel" and (config.values.get("payments:access") or {}).get("ssh"):
-        changed = changed.changed("payments:access.ssh", False).changed(
-            "payments:access.service-tokens", None
-        )
-    return changed
+    return config.changed("payments:ingress", ingress)
+
+
+def _tunnels(stack: Rehearsal) -> set[str]:
+    return {
+        resource["urn"].rpartition("::")[2]
+        for resource in stack.resources()
+        if resource["type"].endswith(":ZeroTrustTunnelCloudflared")
+    }
 
 
 def _settled(stack: Rehearsal) -> None:
@@ -66,8 +68,7 @@ def test_the_name_moves_from_the_tunnel_to_the_droplet(staging: Rehearsal) -> No
     assert about.index("delete-replaced") < about.index("create-replacement"), (
         "Cloudflare refuses an A record beside a CNAME of the same name"
     )
-    kinds = {resource["type"] for resource in staging.resources()}
-    assert not any("ZeroTrustTunnel" in kind for kind in kinds), "nothing dials out any more"
+    assert _tunnels(staging) == {"payments-staging-ssh-0-tunnel"}, "SSH alone is dialled out for"
     _settled(staging)
 
 
@@ -88,6 +89,7 @@ def test_and_back(staging: Rehearsal) -> None:
     assert done.code == 0, done.output
     kinds = {resource["type"] for resource in staging.resources()}
     assert not any("LoadBalancer" in kind or "OriginCa" in kind for kind in kinds)
+    assert _tunnels(staging) == {"payments-staging-tunnel-tunnel"}, "which leads to SSH again"
 
 
 def test_no_private_key_lies_readable_in_the_state(prod: Rehearsal) -> None:
@@ -95,6 +97,7 @@ def test_no_private_key_lies_readable_in_the_state(prod: Rehearsal) -> None:
     done = prod.up()
     assert done.code == 0, done.output
     assert "PRIVATE KEY" not in str(prod.resources())
+    assert _tunnels(prod) == {f"payments-prod-ssh-{number}-tunnel" for number in (0, 1)}
     _settled(prod)
 
 

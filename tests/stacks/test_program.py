@@ -33,7 +33,8 @@ EXPORTS = {
 # A program's credentials have to leave the state once, by the command that `stacks/platform` names.
 SECRET_EXPORTS = {"service_tokens"}
 # What a program on mocks knows of secrets: the stack's own, and what the clouds invent.
-_INVENTED = ("password-of-", "spaces-secret", "c2Vzc2lvbi1rZXk=", "eyJ0dW5uZWwtdG9rZW4i")
+_TUNNEL_TOKEN = "eyJ0dW5uZWwtdG9rZW4i"
+_INVENTED = ("password-of-", "spaces-secret", "c2Vzc2lvbi1rZXk=", _TUNNEL_TOKEN)
 
 _RUNS: dict[tuple[str, bool], Recorder] = {}
 
@@ -227,11 +228,35 @@ def test_the_record_is_proxied(program: Recorder) -> None:
 
 
 def test_the_tunnel_ends_in_a_catch_all(program: Recorder) -> None:
-    routes = program.one(":ZeroTrustTunnelCloudflaredConfig").inputs["config"]["ingresses"]
-    assert [route.get("hostname") for route in routes][-1] is None
-    assert routes[-1]["service"] == "http_status:404"
-    assert routes[0]["service"] == "http://gateway:8080"
-    assert program.one(":ZeroTrustTunnelCloudflared").inputs["configSrc"] == "cloudflare"
+    found = {}
+    for config in program.of_type(":ZeroTrustTunnelCloudflaredConfig"):
+        routes = config.inputs["config"]["ingresses"]
+        assert routes[-1].get("hostname") is None
+        assert routes[-1]["service"] == "http_status:404"
+        found[routes[0]["hostname"]] = routes[0]["service"]
+    visitors = [service for name, service in found.items() if name.startswith("pay.")]
+    assert visitors == ["http://gateway:8080"]
+    for tunnel in program.of_type(":ZeroTrustTunnelCloudflared"):
+        assert tunnel.inputs["configSrc"] == "cloudflare"
+
+
+def test_each_of_several_droplets_is_reached_by_ssh_under_its_own_name(prod: Recorder) -> None:
+    """One tunnel for both would lead a login to either of them."""
+    for number in range(2):
+        name = f"payments-prod-ssh-{number}"
+        (route, _) = prod.named(f"{name}-routes").inputs["config"]["ingresses"]
+        assert route == {
+            "hostname": f"ssh-{number}.example.com",
+            "service": "ssh://host.docker.internal:22",
+        }
+        record = prod.named(f"payments-prod-access-ssh-{number}-record").inputs
+        assert record["content"] == f"{name}-tunnel-id.cfargotunnel.com"
+        connector = prod.named(f"payments-prod-host-{number}-containers-ssh-connector")
+        assert connector.inputs["envs"] == [f"TUNNEL_TOKEN={_TUNNEL_TOKEN}{name}-tunnel-id"]
+        front = prod.named(f"payments-prod-host-{number}-containers-connector")
+        assert not front.inputs.get("hosts"), "the visitors' tunnel does not lead to SSH"
+        machine = prod.named(f"payments-prod-host-{number}-ready").name
+        assert machine in {found.name for found in prod.before(connector)}
 
 
 def test_a_tunnel_outlives_the_droplets_that_hold_it(program: Recorder) -> None:
@@ -255,7 +280,8 @@ def test_a_release_pulls_prepares_migrates_and_only_then_starts(
     assert f"{prefix}-host-0-runtime-service" in _release(program, prepare), "pull, then prepare"
     assert prepare.name in _release(program, migrate)
     for container in program.of_type(":Container"):
-        assert set(steps) <= _release(program, container), f"{container.name} might start too early"
+        if not container.name.endswith("-ssh-connector"):  # nothing of the release is in it
+            assert set(steps) <= _release(program, container), f"{container.name} starts too early"
 
 
 def test_visitors_reach_a_gateway_only_behind_healthy_replicas(

@@ -55,6 +55,18 @@ def test_the_url_has_a_port_only_where_it_is_not_httpss_own(load: Load) -> None:
     assert local.registry_ports == (5000,), "the firewall must let the droplet reach its registry"
 
 
+@pytest.mark.parametrize("ingress", ["tunnel", "direct", "load-balancer"])
+def test_ssh_behind_access_is_there_and_fits_whatever_way_visitors_take(
+    load: Load, ingress: str
+) -> None:
+    local = stackfiles.read("local").changed("payments:ingress", ingress)
+    settings = load("local", local.changed("payments:host.reserved-ip", True)).settings
+    assert settings.ssh_hostnames == ("ssh.payments.localhost",)
+    assert settings.ssh_shares_tunnel is (ingress == "tunnel")
+    prod = load("prod", stackfiles.read("prod")).settings
+    assert prod.ssh_hostnames == ("ssh-0.example.com", "ssh-1.example.com")
+
+
 def test_relative_files_are_found_from_the_projects_folder(load: Load, folder: Path) -> None:
     local = load("local", stackfiles.read("local")).settings
     assert local.ssh.config_file == folder / ".local/ssh/config"

@@ -180,3 +180,4 @@ def test_ssh_is_told_everything_and_reads_nothing_else(home: Home) -> None:
     assert "BatchMode yes" in text, "a prompt would hang a provider"
     assert f'IdentityFile "{home.path}/ssh/id_ed25519"' in text, "a path may hold spaces"
     assert f"ControlPath {home.run_dir}/" in text
+    assert "Host ssh.*.localhost ssh-*.*.localhost\n" in text, "one droplet, and several"
