@@ -179,12 +179,7 @@ def _payments_of(order: Mapping[str, Any], kind: str) -> Sequence[Mapping[str, A
 
 
 def _capture(capture: Mapping[str, Any]) -> dict[str, Any]:
-    shares = capture.get("seller_receivable_breakdown") or {}
-    return {
-        "payment_ref": text(capture["id"]),
-        "money": money(capture["amount"]),
-        "fee": money(shares["paypal_fee"]) if shares.get("paypal_fee") else None,
-    }
+    return {"payment_ref": text(capture["id"]), "money": money(capture["amount"])}
 
 
 def refunded(refund: Mapping[str, Any]) -> tuple[EventKind, dict[str, Any]]:

@@ -127,8 +127,9 @@ class GatewayEvent:
     `refunded` events carry in `money` all that was refunded so far, not the last refund;
     `refunded_whole` says that nothing is left of what came, whatever that was. The other kinds
     carry their own amount (the one refund, what is disputed, what is paid out). `total` is all that
-    was refunded so far, where one refund's event tells that, too. `fee` is what the gateway kept,
-    where the event tells. `delivery_id` is an id that no signature covers: evidence, never a key.
+    was refunded so far, where one refund's event tells that, too. `delivery_id` is an id that no
+    signature covers: evidence, never a key. What the gateway keeps is not in it: few events tell,
+    and it may change, so reconciliation alone books it.
     """
 
     gateway: str
@@ -141,7 +142,6 @@ class GatewayEvent:
     checkout_ref: str | None = None
     payment_ref: str | None = None
     money: Money | None = None
-    fee: Money | None = None
     refund_id: UUID | None = None
     refund_ref: str | None = None
     dispute_ref: str | None = None
@@ -163,8 +163,6 @@ class GatewayEvent:
             "payment_ref": self.payment_ref,
             "amount": self.money.amount if self.money else None,
             "currency": self.money.currency if self.money else None,
-            "fee": self.fee.amount if self.fee else None,
-            "fee_currency": self.fee.currency if self.fee else None,
             "refund_id": str(self.refund_id) if self.refund_id else None,
             "refund_ref": self.refund_ref,
             "dispute_ref": self.dispute_ref,
@@ -188,7 +186,6 @@ class GatewayEvent:
             payment_ref=value["payment_ref"],
             money=Money(value["amount"], value["currency"]) if value["currency"] else None,
             # Not in rows of earlier releases.
-            fee=Money(value["fee"], value["fee_currency"]) if value.get("fee_currency") else None,
             refund_id=UUID(value["refund_id"]) if value.get("refund_id") else None,
             refund_ref=value.get("refund_ref"),
             dispute_ref=value.get("dispute_ref"),

@@ -230,7 +230,6 @@ def _paid_facts(payment: Mapping[str, Any]) -> Facts:
         "checkout_ref": text(payment["order_id"]),
         "payment_ref": text(payment["id"]),
         "money": _money(payment["amount"], payment["currency"]),
-        "fee": _fee(payment),
     }
 
 
