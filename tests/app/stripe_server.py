@@ -44,6 +44,7 @@ class StripeServer:
     """Whether charges off session are `processing` until `settle` is called, as by a bank."""
     saves: bool = True
     refund_status: str = "succeeded"
+    charges: list[dict[str, Any]] = field(default_factory=list)
     numbers: Any = field(default_factory=itertools.count)
 
     async def create(self, request: Request) -> Response:
@@ -190,6 +191,7 @@ class StripeServer:
             self.refunds[ref] = {
                 "id": ref,
                 "object": "refund",
+                "created": int(time.time()),
                 "amount": int(form["amount"]),
                 "currency": session["currency"],
                 "payment_intent": form["payment_intent"],
@@ -206,11 +208,46 @@ class StripeServer:
 
     async def refund_list(self, request: Request) -> Response:
         """GET /v1/refunds."""
-        wanted = request.query_params["payment_intent"]
-        data = [r for r in self.refunds.values() if r["payment_intent"] == wanted]
-        return JSONResponse(
-            {"object": "list", "url": "/v1/refunds", "has_more": False, "data": data}
-        )
+        return _page(request, list(self.refunds.values()))
+
+    async def charge_list(self, request: Request) -> Response:
+        """GET /v1/charges."""
+        assert request.query_params["expand[0]"] == "data.balance_transaction"
+        return _page(request, self.charges)
+
+    def decline(self, ref: str) -> dict[str, Any]:
+        """Let a session's customer try a bad card."""
+        return self._attempt(self.sessions[ref], "failed")
+
+    def give_back(self, ref: str, amount: int) -> dict[str, Any]:
+        """Refund a session's payment as Stripe's own pages do."""
+        refund = {
+            "id": f"re_{next(self.numbers):06d}",
+            "object": "refund",
+            "created": int(time.time()),
+            "amount": amount,
+            "currency": self.sessions[ref]["currency"],
+            "payment_intent": f"pi_{ref}",
+            "status": "succeeded",
+            "metadata": {},
+        }
+        self.refunds[refund["id"]] = refund
+        for made in self.charges:
+            if made["payment_intent"] == f"pi_{ref}" and made["status"] == "succeeded":
+                made["amount_refunded"] += amount
+        return refund
+
+    def _attempt(self, session: dict[str, Any], status: str) -> dict[str, Any]:
+        ref = f"ch_{next(self.numbers):06d}"
+        booked = {"id": f"txn_{ref}", "object": "balance_transaction", "fee": 61, "currency": "eur"}
+        made = charge(session, 0) | {
+            "id": ref,
+            "created": int(time.time()),
+            "status": status,
+            "balance_transaction": booked if status == "succeeded" else None,
+        }
+        self.charges.append(made)
+        return made
 
     def settle(self, ref: str, status: str = "succeeded") -> dict[str, Any]:
         """End a slow charge off session, well or badly."""
@@ -224,6 +261,8 @@ class StripeServer:
     def pay(self, ref: str) -> dict[str, Any]:
         """Complete a session as a customer with a good card would."""
         session = self.sessions[ref]
+        if session["status"] == "open":
+            self._attempt(session, "succeeded")
         session |= {
             "status": "complete",
             "payment_status": "paid",
@@ -247,6 +286,7 @@ async def serve() -> AsyncIterator[StripeServer]:
             Route("/v1/payment_intents/{ref}", state.intent_retrieve, methods=["GET"]),
             Route("/v1/refunds", state.refund, methods=["POST"]),
             Route("/v1/refunds", state.refund_list, methods=["GET"]),
+            Route("/v1/charges", state.charge_list, methods=["GET"]),
             Route("/v1/balance", state.balance, methods=["GET"]),
         ]
     )
@@ -263,6 +303,28 @@ async def serve() -> AsyncIterator[StripeServer]:
     finally:
         server.should_exit = True
         await running
+
+
+def _page(request: Request, objects: list[dict[str, Any]]) -> Response:
+    """Return a page of a list, the newest first, by the filters that the service uses."""
+    query = request.query_params
+    found = sorted(objects, key=lambda one: one["created"], reverse=True)
+    if "payment_intent" in query:
+        found = [one for one in found if one["payment_intent"] == query["payment_intent"]]
+    since, until = (int(query.get(f"created[{n}]", d)) for n, d in (("gte", 0), ("lt", 2**40)))
+    found = [one for one in found if since <= one["created"] < until]
+    if "starting_after" in query:
+        ids = [one["id"] for one in found]
+        found = found[ids.index(query["starting_after"]) + 1 :]
+    limit = int(query.get("limit", 10))
+    return JSONResponse(
+        {
+            "object": "list",
+            "url": request.url.path,
+            "has_more": len(found) > limit,
+            "data": found[:limit],
+        }
+    )
 
 
 def _error(status: int, code: str | None, kind: str = "invalid_request_error") -> Response:

@@ -32,8 +32,17 @@ from payments.gateways.protocol import (
     GatewayUnknownError,
     InvalidWebhookError,
     ListedPayment,
+    Unreadable,
 )
-from payments.gateways.reading import documented, instant, moment, optional_text, our_id, text
+from payments.gateways.reading import (
+    documented,
+    instant,
+    moment,
+    optional_text,
+    our_id,
+    row,
+    text,
+)
 from payments.money import Money, MoneyError
 
 NAME: Final = "cryptomus"
@@ -44,6 +53,12 @@ MOST_LIFETIME: Final = 43_200
 LATE: Final = timedelta(hours=3)
 """After an invoice's end, so long may a payment that was sent in time take to be confirmed."""
 MAX_PAGES: Final = 100
+LIST_LAG: Final = timedelta(minutes=15)
+"""The list is current; our clock and theirs may not be the same."""
+LIST_ZONE: Final = timedelta(hours=3)
+"""Their times are in UTC+3 (doc.cryptomus.com); of the list's two bounds nothing says so."""
+REFUNDS_WITHIN: Final = timedelta(days=30)
+"""Invoices can be listed by their creation only: how old one may be whose refund is looked for."""
 
 UNDER_WAY: Final = frozenset({"process", "confirm_check", "wrong_amount_waiting", "locked"})
 CAME: Final = frozenset({"paid", "paid_over", "wrong_amount"})
@@ -58,6 +73,7 @@ class CryptomusGateway:
     name = NAME
     webhook_sources = ()  # the signature is checked, and nothing a delivery says is believed
     takes_webhooks = True
+    list_lag = LIST_LAG
 
     def __init__(
         self, settings: CryptomusSettings, *, public_url: str, outgoing_ca: str | None
@@ -121,27 +137,59 @@ class CryptomusGateway:
 
     async def list_payments(
         self, since: datetime, until: datetime, *, most: int
-    ) -> AsyncIterator[ListedPayment]:
+    ) -> AsyncIterator[ListedPayment | Unreadable]:
         """Yield the invoices of a period on which money came, or may come."""
-        cursor: str | None = None
         seen = 0
+        async for invoice in self._invoices(since, until):
+            payment = row(invoice, _listed, name="uuid")
+            if isinstance(payment, Unreadable) or since <= payment.created < until:
+                if seen >= most:
+                    return
+                seen += 1
+                yield payment
+
+    async def list_refunded(
+        self, since: datetime, until: datetime, *, most: int
+    ) -> AsyncIterator[str]:
+        """Yield the invoices that were given back in a period, of those made lately."""
+        seen = 0
+        async for invoice in self._invoices(since - REFUNDS_WITHIN, until):
+            if invoice.get("payment_status") != REFUNDED:
+                continue
+            with documented():
+                ref, changed = text(invoice["uuid"]), instant(invoice.get("updated_at"))
+            if since <= changed < until:
+                if seen >= most:
+                    return
+                seen += 1
+                yield ref
+
+    async def find_payment(
+        self, *, payment_ref: str | None, checkout_ref: str | None
+    ) -> ListedPayment | None:
+        """Look at an invoice, which is both the page and the payment."""
+        try:
+            invoice = await self._call("/v1/payment/info", {"uuid": checkout_ref or payment_ref})
+        except GatewayRefusedError:
+            return None
+        with documented():
+            return _listed(invoice)
+
+    async def _invoices(self, since: datetime, until: datetime) -> AsyncIterator[Mapping[str, Any]]:
+        """Yield the invoices that were made in a period, and some made shortly before or after."""
+        cursor: str | None = None
+        body = {"date_from": _written(since), "date_to": _written(until + LIST_ZONE)}
         for _ in range(MAX_PAGES):
-            body = {"date_from": _written(since), "date_to": _written(until)}
             page = await self._call(
                 "/v1/payment/list", body, params={"cursor": cursor} if cursor else None
             )
             with documented():
                 items, cursor = page["items"], page["paginate"].get("nextCursor")
-                found = [_listed(item) for item in items]
-            for payment in found:
-                if not since <= payment.created < until:
-                    continue
-                if seen >= most:
-                    return
-                seen += 1
-                yield payment
+            for item in items:
+                yield item
             if not cursor:
                 return
+        raise GatewayUnknownError("more invoices than can be paged through")
 
     def takes(self, money: Money) -> bool:
         """Whether an invoice can be written in this currency."""

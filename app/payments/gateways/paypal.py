@@ -35,8 +35,9 @@ from payments.gateways.protocol import (
     ListedPayment,
     Refund,
     RefundRequest,
+    Unreadable,
 )
-from payments.gateways.reading import documented, optional_text, text
+from payments.gateways.reading import documented, optional_text, row, text
 from payments.money import Money
 
 NAME: Final = "paypal"
@@ -47,8 +48,12 @@ PAGE_SIZE: Final = 500
 MAX_PAGES: Final = 40
 SEARCH_DAYS: Final = 31
 """The most that one transaction search covers."""
+LIST_LAG: Final = timedelta(hours=3, minutes=15)
+"""PayPal shows a transaction up to three hours after it happened; and some margin."""
+NO_ORDER: Final = frozenset({"RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID", "ORDER_EXPIRED"})
 KEY_IN_USE: Final = frozenset({"PREVIOUS_REQUEST_IN_PROGRESS", "DUPLICATE_REQUEST_ID"})
 """Something runs, or exists, under the key that we do not know: no refusal."""
+ONE_SECOND: Final = timedelta(seconds=1)
 TOKEN_MARGIN_SECONDS: Final = 120.0
 DESCRIPTION: Final = 127
 """PayPal's limit."""
@@ -58,6 +63,7 @@ class PaypalGateway:
     """One PayPal application."""
 
     name = NAME
+    list_lag = LIST_LAG
     webhook_sources = ()  # PayPal publishes no addresses to rely on
 
     def __init__(
@@ -129,7 +135,7 @@ class PaypalGateway:
             if order.get("status") == "APPROVED":
                 order = await self._capture(checkout_ref, order)
         except GatewayRefusedError as error:
-            if error.code in ("RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID", "ORDER_EXPIRED"):
+            if error.code in NO_ORDER:
                 return paypal_events.asked(checkout_ref, "expired", self.account)
             if error.code in ("INSTRUMENT_DECLINED", "PAYER_ACTION_REQUIRED"):
                 return None  # PayPal asks the customer for another way to pay
@@ -176,24 +182,56 @@ class PaypalGateway:
 
     async def list_payments(
         self, since: datetime, until: datetime, *, most: int
-    ) -> AsyncIterator[ListedPayment]:
-        """Yield the payments of a period, with what was given back of them until now.
-
-        PayPal lists a transaction up to three hours after it happened.
-        """
-        rows = [row async for row in self._search(since, datetime.now(UTC))]
-        refunds = [row for row in rows if paypal_events.is_refund(row)]
+    ) -> AsyncIterator[ListedPayment | Unreadable]:
+        """Yield the payments of a period, with what was given back of them until now."""
+        rows = [one async for one in self._search(since, datetime.now(UTC) + ONE_SECOND)]
+        refunds = [one for one in rows if paypal_events.is_refund(one)]
         seen = 0
-        for row in rows:
-            if not paypal_events.is_payment(row):
+        for one in rows:
+            if not paypal_events.is_payment(one):
                 continue
-            with documented():
-                payment = paypal_events.listed(row, refunds)
-            if since <= payment.created < until and seen < most:
+            payment = row(
+                one, lambda one: paypal_events.listed(one, refunds), name="transaction_id"
+            )
+            if isinstance(payment, Unreadable) or since <= payment.created < until:
+                if seen >= most:
+                    return
                 seen += 1
                 yield payment
 
-    async def _search(self, since: datetime, until: datetime) -> AsyncIterator[Mapping[str, Any]]:
+    async def list_refunded(
+        self, since: datetime, until: datetime, *, most: int
+    ) -> AsyncIterator[str]:
+        """Yield the captures of which something was given back in a period."""
+        seen = 0
+        async for one in self._search(since, until, transaction_type=paypal_events.REFUND):
+            if not paypal_events.is_refund(one):
+                continue
+            if seen >= most:
+                return
+            seen += 1
+            with documented():
+                yield text(one["paypal_reference_id"])
+
+    async def find_payment(
+        self, *, payment_ref: str | None, checkout_ref: str | None
+    ) -> ListedPayment | None:
+        """Look at a payment's order: it has its captures and their refunds."""
+        if checkout_ref is None:
+            return None
+        try:
+            order = await self._call("GET", f"/v2/checkout/orders/{checkout_ref}")
+        except GatewayRefusedError as error:
+            if error.code in NO_ORDER:
+                return None
+            raise
+        with documented():
+            return paypal_events.found(order)
+
+    async def _search(
+        self, since: datetime, until: datetime, **filters: str
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """Yield the transactions of a period: one that lies between two searches is in one."""
         while since < until:
             end = min(since + timedelta(days=SEARCH_DAYS), until)
             for page in range(1, MAX_PAGES + 1):
@@ -202,19 +240,22 @@ class PaypalGateway:
                     "/v1/reporting/transactions",
                     params={
                         "start_date": _zulu(since),
-                        "end_date": _zulu(end),
+                        "end_date": _zulu(max(end - ONE_SECOND, since)),
                         "fields": "transaction_info",
                         "page_size": str(PAGE_SIZE),
                         "page": str(page),
-                    },
+                    }
+                    | filters,
                 )
                 with documented():
                     rows = [detail["transaction_info"] for detail in found["transaction_details"]]
                     last = page >= int(found.get("total_pages") or 1)
-                for row in rows:
-                    yield row
+                for one in rows:
+                    yield one
                 if last:
                     break
+            else:
+                raise GatewayUnknownError("more transactions than can be paged through")
             since = end
 
     def takes(self, money: Money) -> bool:

@@ -42,6 +42,9 @@ hint like any other."""
 ORDER_LIFETIME: Final = timedelta(hours=6)
 """An order that nobody approves within three hours can be approved no more; and some margin."""
 
+REFUND: Final = "T1107"
+"""The transaction search's code of a refund by the merchant."""
+
 _CAPTURED: Final = frozenset({"COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED"})
 
 
@@ -235,8 +238,8 @@ def is_payment(row: Mapping[str, Any]) -> bool:
 
 
 def is_refund(row: Mapping[str, Any]) -> bool:
-    """Whether a row gives back of a payment: a refund (T1107) and no dispute's reversal."""
-    return row.get("transaction_event_code") == "T1107"
+    """Whether a row gave back of a payment: a refund (T1107) and no dispute's reversal."""
+    return row.get("transaction_event_code") == REFUND and row.get("transaction_status") == "S"
 
 
 def listed(row: Mapping[str, Any], refunds: Sequence[Mapping[str, Any]]) -> ListedPayment:
@@ -259,6 +262,36 @@ def listed(row: Mapping[str, Any], refunds: Sequence[Mapping[str, Any]]) -> List
         refunded=back,
         fee=-money(fee) if fee else None,
         created=instant(row.get("transaction_initiation_date")),
+    )
+
+
+def found(order: Mapping[str, Any]) -> ListedPayment | None:
+    """Say what an order's captures and refunds say, as a row of the transaction search would."""
+    captures = captures_of(order)
+    if not captures:
+        return None
+    # PayPal captures an order once at most; what was tried before it was declined.
+    capture = next((one for one in captures if one["status"] in _CAPTURED), captures[-1])
+    status: Literal["paid", "pending", "failed"] = "failed"
+    if capture["status"] in _CAPTURED:
+        status = "paid"
+    elif capture["status"] == "PENDING":
+        status = "pending"
+    paid = money(capture["amount"])
+    back = Money(0, paid.currency)
+    for refund in refunds_of(order):
+        if refund["status"] == "COMPLETED":
+            back += money(refund["amount"])
+    shares = capture.get("seller_receivable_breakdown") or {}
+    return ListedPayment(
+        payment_ref=text(capture["id"]),
+        checkout_ref=text(order["id"]),
+        payment_id=our_id(capture.get("custom_id")),
+        status=status,
+        money=paid,
+        refunded=back,
+        fee=money(shares["paypal_fee"]) if shares.get("paypal_fee") else None,
+        created=instant(capture.get("create_time")),
     )
 
 

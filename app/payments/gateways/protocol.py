@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from uuid import UUID
@@ -48,6 +48,10 @@ class GatewayUnknownError(Exception):
 
 class GatewayBusyError(GatewayUnknownError):
     """The gateway answers, but not this: too many requests, or the key is in use. Ask later."""
+
+
+class GatewayUnreadableError(GatewayUnknownError):
+    """An answer came and is not as documented: of this one thing nobody knows."""
 
 
 class GatewayRefusedError(Exception):
@@ -239,6 +243,14 @@ class ListedPayment:
     created: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A row of a gateway's list that is not as documented: its neighbours still count."""
+
+    ref: str
+    why: str
+
+
 class Gateway(Protocol):
     """One account at one gateway."""
 
@@ -328,7 +340,25 @@ class Charging(Protocol):
 class Listing(Protocol):
     """A gateway whose payments can be listed, and so reconciled."""
 
+    @property
+    def list_lag(self) -> timedelta:
+        """How long a payment may take to appear in the list."""
+
     def list_payments(
         self, since: datetime, until: datetime, *, most: int
-    ) -> AsyncIterator[ListedPayment]:
+    ) -> AsyncIterator[ListedPayment | Unreadable]:
         """Yield payments created in `[since, until)`, oldest or newest first, at most `most`."""
+
+    def list_refunded(self, since: datetime, until: datetime, *, most: int) -> AsyncIterator[str]:
+        """Yield the `payment_ref` of each refund made in `[since, until)`, at most `most`.
+
+        The payments may be of any age: the list of payments does not show them any more.
+        """
+
+    async def find_payment(
+        self, *, payment_ref: str | None, checkout_ref: str | None
+    ) -> ListedPayment | None:
+        """Return one payment as the list would show it; None where the gateway has none.
+
+        It changes nothing. Raises as `Gateway.create_checkout`, and `GatewayUnreadableError`.
+        """

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -21,12 +21,14 @@ from payments.gateways.protocol import (
     Checkout,
     CheckoutRequest,
     GatewayEvent,
+    GatewayRefusedError,
     ListedPayment,
     Refund,
     RefundRequest,
+    Unreadable,
 )
 from payments.gateways.razorpay_client import Json, RazorpayClient
-from payments.gateways.reading import documented, integer, moment, text
+from payments.gateways.reading import decisive, documented, integer, moment, row, text
 from payments.money import Money
 
 NAME: Final = "razorpay"
@@ -34,6 +36,8 @@ PAGE: Final = "/checkout/razorpay"
 """Where the checkout's page is; the payment's id follows."""
 
 PAGE_SIZE: Final = 100
+LIST_LAG: Final = timedelta(minutes=15)
+"""The list is current; our clock and theirs may not be the same."""
 LATE: Final = timedelta(hours=1)
 """How long after its page has closed a payment may still come in: banks answer that late."""
 
@@ -42,6 +46,7 @@ class RazorpayGateway:
     """One Razorpay account."""
 
     name = NAME
+    list_lag = LIST_LAG
 
     def __init__(
         self, settings: RazorpaySettings, *, public_url: str, outgoing_ca: str | None
@@ -152,22 +157,56 @@ class RazorpayGateway:
 
     async def list_payments(
         self, since: datetime, until: datetime, *, most: int
-    ) -> AsyncIterator[ListedPayment]:
+    ) -> AsyncIterator[ListedPayment | Unreadable]:
         """Yield the payments of a period, newest first."""
+        async for payment in self._pages(self._client.payments, since, until, most):
+            yield row(payment, razorpay_events.listed, name="id")
+
+    async def list_refunded(
+        self, since: datetime, until: datetime, *, most: int
+    ) -> AsyncIterator[str]:
+        """Yield the payments of which something was given back in a period."""
+        async for refund in self._pages(self._client.all_refunds, since, until, most):
+            with documented():
+                yield text(refund["payment_id"])
+
+    async def find_payment(
+        self, *, payment_ref: str | None, checkout_ref: str | None
+    ) -> ListedPayment | None:
+        """Look at an order's attempts, or at the one payment that is known without its order."""
+        attempts: list[Json] = []
+        try:
+            async with self.breaker.call():
+                if checkout_ref is not None:
+                    attempts = await self._client.order_payments(checkout_ref)
+                elif payment_ref is not None:
+                    attempts = [await self._client.payment(payment_ref)]
+        except GatewayRefusedError:
+            return None  # an id that they do not know is refused like any other wrong value
+        with documented():
+            return decisive(map(razorpay_events.listed, attempts), payment_ref)
+
+    async def _pages(
+        self,
+        ask: Callable[..., Awaitable[list[Json]]],
+        since: datetime,
+        until: datetime,
+        most: int,
+    ) -> AsyncIterator[Json]:
+        """Yield what a list has of a period, at most `most`."""
         seen = 0
         while seen < most:
+            wanted = min(PAGE_SIZE, most - seen)
             async with self.breaker.call():
-                page = await self._client.payments(
+                page = await ask(
                     **{"from": int(since.timestamp()), "to": int(until.timestamp()) - 1},
-                    count=min(PAGE_SIZE, most - seen),
+                    count=wanted,
                     skip=seen,
                 )
-            for payment in page:
-                with documented():
-                    found = razorpay_events.listed(payment)
-                yield found
+            for one in page:
+                yield one
             seen += len(page)
-            if len(page) < PAGE_SIZE:
+            if len(page) < wanted:
                 return
 
     def takes(self, money: Money) -> bool:

@@ -66,6 +66,10 @@ class RazorpayClient:
         """GET /v1/payments."""
         return _items(await self._run(self._client.payment.all, query))
 
+    async def payment(self, ref: str) -> Json:
+        """GET /v1/payments/{ref}."""
+        return await self._run(self._client.payment.fetch, ref)
+
     async def capture(self, ref: str, amount: int, currency: str) -> Json:
         """POST /v1/payments/{ref}/capture."""
         return await self._run(self._client.payment.capture, ref, amount, {"currency": currency})
@@ -79,6 +83,10 @@ class RazorpayClient:
         """GET /v1/payments/{ref}/refunds."""
         found = await self._run(self._client.payment.fetch_multiple_refund, ref, {"count": 100})
         return _items(found)
+
+    async def all_refunds(self, **query: object) -> list[Json]:
+        """GET /v1/refunds."""
+        return _items(await self._run(self._client.refund.all, query))
 
     async def close(self) -> None:
         """Close the connections; a call that still runs ends by its own time limit."""

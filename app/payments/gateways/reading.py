@@ -6,27 +6,61 @@ documentation says is an error, never a guess.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any, Final
 from uuid import UUID
 
-from payments.gateways.protocol import GatewayUnknownError
+from payments.gateways.protocol import (
+    GatewayUnknownError,
+    GatewayUnreadableError,
+    ListedPayment,
+    Unreadable,
+)
 from payments.money import MoneyError
 
-MAX_TEXT = 255
+MAX_TEXT: Final = 255
+
+_RANKS: Final = {"paid": 0, "pending": 1, "failed": 2}
 
 
 @contextmanager
 def documented() -> Iterator[None]:
     """Read an answer inside: one that is not as the documentation says leaves open what happened.
 
-    Raises `GatewayUnknownError`.
+    Raises `GatewayUnreadableError`.
     """
     try:
         yield
     except (KeyError, IndexError, TypeError, AttributeError, MoneyError) as error:
-        raise GatewayUnknownError(f"an undocumented answer ({type(error).__name__})") from error
+        raise GatewayUnreadableError(f"an undocumented answer ({type(error).__name__})") from error
+
+
+def row(
+    value: Any, read: Callable[[Mapping[str, Any]], ListedPayment], *, name: str
+) -> ListedPayment | Unreadable:
+    """Read a row of a list; one that cannot be read is told by what it has under `name`."""
+    try:
+        with documented():
+            return read(value)
+    except GatewayUnknownError as error:
+        ref = value.get(name) if isinstance(value, Mapping) else None
+        return Unreadable(ref=str(ref or "")[:MAX_TEXT], why=str(error))
+
+
+def decisive(
+    attempts: Iterable[ListedPayment], payment_ref: str | None = None
+) -> ListedPayment | None:
+    """Return the attempt that says what became of a payment: one was paid, whatever failed before.
+
+    Of two that were paid, the one that is known as `payment_ref`.
+    """
+    return min(
+        attempts,
+        key=lambda one: (_RANKS[one.status], one.payment_ref != payment_ref),
+        default=None,
+    )
 
 
 def text(value: object) -> str:

@@ -31,7 +31,9 @@ from payments.gateways.protocol import (
     ListedPayment,
     Refund,
     RefundRequest,
+    Unreadable,
 )
+from payments.gateways.reading import decisive, documented, row, text
 from payments.money import Money
 from payments.trust import context_with_extra
 
@@ -43,6 +45,9 @@ NAME: Final = "stripe"
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
 CALL_TIMEOUT_SECONDS: Final = 12.0
 MAX_PAGES: Final = 20
+PAGE_SIZE: Final = 100
+LIST_LAG: Final = timedelta(minutes=15)
+"""The list is current; our clock and theirs may not be the same."""
 
 stripe.enable_telemetry = False  # no timings of our calls to third parties
 # The client logs what it sends and gets; our own lines say what is needed.
@@ -53,6 +58,7 @@ class StripeGateway:
     """One Stripe account."""
 
     name = NAME
+    list_lag = LIST_LAG
     webhook_sources = ()  # the edge keeps Stripe's published addresses (components.edge.paths)
 
     def __init__(self, settings: StripeSettings, *, outgoing_ca: str | None) -> None:
@@ -183,22 +189,55 @@ class StripeGateway:
 
     async def list_payments(
         self, since: datetime, until: datetime, *, most: int
-    ) -> AsyncIterator[ListedPayment]:
+    ) -> AsyncIterator[ListedPayment | Unreadable]:
         """Yield the charges of a period, newest first, with what Stripe kept of them."""
-        seen = 0
         async with self._call():
             found = await self._client.v1.charges.list_async(
                 {
-                    "created": {"gte": int(since.timestamp()), "lt": int(until.timestamp())},
-                    "limit": min(most, 100),
+                    "created": _between(since, until),
+                    "limit": min(most, PAGE_SIZE),
                     "expand": ["data.balance_transaction"],
                 }
             )
-            async for charge in found.auto_paging_iter():
-                if seen >= most:
-                    return
-                seen += 1
-                yield stripe_events.listed(charge.to_dict())
+            async for charge in _first(found, most):
+                yield row(charge.to_dict(), stripe_events.listed, name="id")
+
+    async def list_refunded(
+        self, since: datetime, until: datetime, *, most: int
+    ) -> AsyncIterator[str]:
+        """Yield the payment intents of which something was given back in a period."""
+        async with self._call():
+            found = await self._client.v1.refunds.list_async(
+                {"created": _between(since, until), "limit": min(most, PAGE_SIZE)}
+            )
+            async for refund in _first(found, most):
+                with documented():
+                    yield text(_id(refund.payment_intent) or _id(refund.charge))
+
+    async def find_payment(
+        self, *, payment_ref: str | None, checkout_ref: str | None
+    ) -> ListedPayment | None:
+        """Look at the attempts of a payment intent, a session's where only that is known."""
+        try:
+            async with self._call():
+                if payment_ref is None and checkout_ref is not None:
+                    sessions = self._client.v1.checkout.sessions
+                    payment_ref = _id((await sessions.retrieve_async(checkout_ref)).payment_intent)
+                if payment_ref is None:
+                    return None
+                found = await self._client.v1.charges.list_async(
+                    {
+                        "payment_intent": payment_ref,
+                        "limit": PAGE_SIZE,
+                        "expand": ["data.balance_transaction"],
+                    }
+                )
+        except GatewayRefusedError as error:
+            if error.code == "resource_missing":
+                return None
+            raise
+        with documented():
+            return decisive(stripe_events.listed(charge.to_dict()) for charge in found.data)
 
     def takes(self, money: Money) -> bool:
         """Whether Stripe takes the currency and can write the amount."""
@@ -282,6 +321,20 @@ def _checkout(session: stripe.checkout.Session) -> Checkout:
         url=session.url,
         payment_ref=intent if isinstance(intent, str) or intent is None else intent.id,
     )
+
+
+def _between(since: datetime, until: datetime) -> Any:
+    return {"gte": int(since.timestamp()), "lt": int(until.timestamp())}
+
+
+async def _first(found: Any, most: int) -> AsyncIterator[Any]:
+    """Yield what a list has, page by page, at most `most`."""
+    seen = 0
+    async for one in found.auto_paging_iter():
+        if seen >= most:
+            return
+        seen += 1
+        yield one
 
 
 def _id(value: Any) -> str | None:

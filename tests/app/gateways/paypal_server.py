@@ -103,6 +103,7 @@ class PaypalServer(Server):
     capture_status: str = "COMPLETED"
     refund_status: str = "COMPLETED"
     moved: Decimal = Decimal(0)
+    odd_rows: list[Json] = field(default_factory=list)
     authority: str = AUTHORITY.pem
 
     def refusal(self, fault: Fault) -> Response:
@@ -161,6 +162,7 @@ class PaypalServer(Server):
         self.moved += Decimal(unit["amount"]["value"])
         capture = {
             "id": f"CAP{next(self.numbers):014d}", "status": self.capture_status,
+            "create_time": _now(),
             "amount": unit["amount"], "custom_id": unit["custom_id"],
             "seller_receivable_breakdown": {
                 "paypal_fee": {"currency_code": unit["amount"]["currency_code"], "value": "1.11"}
@@ -189,18 +191,34 @@ class PaypalServer(Server):
 
     async def report(self, request: Request) -> Response:
         """GET /v1/reporting/transactions."""
-        rows = []
+        query, rows = request.query_params, list(self.odd_rows)
         for order in self.orders.values():
             for capture in self.captures(order["id"]):
-                amount, custom = capture["amount"], capture["custom_id"]
-                rows.append(_row(capture["id"], "T0006", amount, custom_field=custom))
-                rows[-1]["fee_amount"] = amount | {"value": "-1.11"}
+                rows.append(_row(capture, "T0006", custom_field=capture["custom_id"]))
+                fee = capture["seller_receivable_breakdown"]["paypal_fee"]
+                rows[-1]["fee_amount"] = fee | {"value": f"-{fee['value']}"}
         for refund in self.refunds.values():
-            amount = refund["amount"] | {"value": f"-{refund['amount']['value']}"}
             ref = refund["links"][0]["href"].rpartition("/")[2]
-            rows.append(_row(refund["id"], "T1107", amount, paypal_reference_id=ref))
-        details = [{"transaction_info": row} for row in rows]
-        return JSONResponse({"transaction_details": details, "total_pages": 1})
+            rows.append(_row(refund, "T1107", paypal_reference_id=ref))
+            value = f"-{refund['amount']['value']}"
+            rows[-1]["transaction_amount"] = refund["amount"] | {"value": value}
+        start, end = query["start_date"], query["end_date"]
+        if start > end:
+            return _error(400, "INVALID_REQUEST", "INVALID_DATE_RANGE")
+        code = query.get("transaction_type")
+        found = [
+            {"transaction_info": row}
+            for row in sorted(rows, key=lambda row: str(row["transaction_initiation_date"]))
+            if start <= row["transaction_initiation_date"] <= end
+            and code in (None, row["transaction_event_code"])
+        ]
+        size, page = int(query["page_size"]), int(query["page"])
+        return JSONResponse(
+            {
+                "transaction_details": found[(page - 1) * size : page * size],
+                "total_pages": -(-len(found) // size),
+            }
+        )
 
     async def certificate(self, request: Request) -> Response:
         """GET /v1/notifications/certs/{name}."""
@@ -228,7 +246,7 @@ class PaypalServer(Server):
         total = amount | {"value": f"{before + Decimal(amount['value']):.2f}"}
         ref = f"REF{next(self.numbers):014d}"
         self.refunds[ref] = ids | {
-            "id": ref, "status": self.refund_status, "amount": amount,
+            "id": ref, "status": self.refund_status, "amount": amount, "create_time": _now(),
             "seller_payable_breakdown": {"total_refunded_amount": total},
             "links": [{"rel": "up", "href": f"{self.url}/v2/payments/captures/{capture}"}],
         }  # fmt: skip
@@ -306,10 +324,11 @@ async def running() -> AsyncIterator[PaypalServer]:
         yield state
 
 
-def _row(ref: str, code: str, amount: Json, **more: str) -> Json:
+def _row(what: Json, code: str, **more: object) -> Json:
     return more | {
-        "transaction_id": ref, "transaction_event_code": code, "transaction_amount": amount,
-        "transaction_status": "S", "transaction_initiation_date": _now(),
+        "transaction_id": what["id"], "transaction_event_code": code,
+        "transaction_amount": what["amount"], "transaction_status": "S",
+        "transaction_initiation_date": what["create_time"],
     }  # fmt: skip
 
 

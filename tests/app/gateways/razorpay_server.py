@@ -73,11 +73,16 @@ class RazorpayServer(Server):
 
     async def payment_list(self, request: Request) -> Response:
         """GET /v1/payments."""
-        since = int(request.query_params.get("from", 0))
-        until = int(request.query_params.get("to", 2**40))
-        found = [p for p in self.payments.values() if since <= p["created_at"] <= until]
-        skip, count = (int(request.query_params.get(n, d)) for n, d in (("skip", 0), ("count", 10)))
-        return _list(found[::-1][skip : skip + count])
+        return _page(request, list(self.payments.values()))
+
+    async def every_refund(self, request: Request) -> Response:
+        """GET /v1/refunds."""
+        return _page(request, list(self.refunds.values()))
+
+    async def payment(self, request: Request) -> Response:
+        """GET /v1/payments/{ref}."""
+        found = self.payments.get(request.path_params["ref"])
+        return JSONResponse(found) if found else _error(400, "BAD_REQUEST_ERROR", "no such id")
 
     async def capture(self, request: Request) -> Response:
         """POST /v1/payments/{ref}/capture."""
@@ -182,6 +187,8 @@ async def running() -> AsyncIterator[RazorpayServer]:
         ("/v1/orders/{ref}", state.order, "GET"),
         ("/v1/orders/{ref}/payments", state.order_payments, "GET"),
         ("/v1/payments", state.payment_list, "GET"),
+        ("/v1/payments/{ref}", state.payment, "GET"),
+        ("/v1/refunds", state.every_refund, "GET"),
         ("/v1/payments/{ref}/capture", state.capture, "POST"),
         ("/v1/payments/{ref}/refund", state.refund, "POST"),
         ("/v1/payments/{ref}/refunds", state.refund_list, "GET"),
@@ -189,6 +196,16 @@ async def running() -> AsyncIterator[RazorpayServer]:
     routes = [Route(path, state.guarded(call), methods=[m]) for path, call, m in paths]
     async with serving.serve(state, routes):
         yield state
+
+
+def _page(request: Request, items: list[Json]) -> Response:
+    """Return a page of a period, the newest first."""
+    query = request.query_params
+    since, until = int(query.get("from", 0)), int(query.get("to", 2**40))
+    found = [one for one in items if since <= one["created_at"] <= until]
+    found.sort(key=lambda one: one["created_at"], reverse=True)
+    skip, count = int(query.get("skip", 0)), int(query.get("count", 10))
+    return _list(found[skip : skip + count])
 
 
 def _list(items: list[Json]) -> Response:
