@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         description="The payment service. Settings come from the environment (PAYMENTS_*, or"
         " PAYMENTS_*_FILE with the name of a file that holds the value).",
         epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 settings, 4 unsafe login,"
-        " 5 (reconcile) differences that somebody must look at.",
+        " 5 (reconcile) differences that somebody must look at, or more than --limit.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, run, text in (

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
 from sqlalchemy import URL, Connection, event, text
+from sqlalchemy.exc import TimeoutError as SqlTimeoutError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -118,6 +119,16 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+
+
+def is_away(error: Exception) -> bool:
+    """Whether an error says that there is no database, rather than what it thinks of a statement.
+
+    Whatever is tried next fails as well.
+    """
+    return bool(getattr(error, "connection_invalidated", False)) or isinstance(
+        error, ConnectionError | SqlTimeoutError
+    )
 
 
 async def role_problems(connection: Any) -> list[str]:

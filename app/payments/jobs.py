@@ -23,6 +23,11 @@ DELIVER_WEBHOOK: Final = "webhooks_out.deliver"
 LEARN_METHOD: Final = "subscriptions.learn_method"
 RECONCILE_NOW: Final = "reconcile.now"
 
+_QUEUED: Final = text(
+    "SELECT EXISTS (SELECT FROM payments.procrastinate_jobs WHERE task_name = :task"
+    " AND args = CAST(:args AS jsonb) AND status IN ('todo', 'doing'))"
+)
+
 _DEFER: Final = text(
     "SELECT payments.procrastinate_defer_jobs_v1(ARRAY[ROW(:queue, :task, 0, NULL,"
     " NULL, CAST(:args AS jsonb), CAST(:at AS timestamptz))"
@@ -45,3 +50,11 @@ async def enqueue(
         _DEFER,
         {"queue": QUEUE, "task": task, "args": json.dumps(dict(args)), "at": at},
     )
+
+
+async def is_queued(session: AsyncSession, task: str, args: Mapping[str, Any]) -> bool:
+    """Whether a job waits or runs that says the same."""
+    found: bool = (
+        await session.execute(_QUEUED, {"task": task, "args": json.dumps(dict(args))})
+    ).scalar_one()
+    return found

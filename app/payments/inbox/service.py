@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments import jobs
+from payments.db import is_away
 from payments.errors import ConflictError, NotFoundError
 from payments.gateways.protocol import GatewayEvent
 from payments.inbox.models import InboxRow
@@ -113,8 +114,8 @@ async def _handle(session: AsyncSession, row: InboxRow, event: GatewayEvent) -> 
         async with session.begin_nested():
             outcome = await apply(session, event)
     except Exception as error:
-        if _is_the_database_away(error):
-            raise
+        if is_away(error):
+            raise  # nothing can be kept: the gateway shall deliver again
         log.error("webhook.failed", event_key=event.key, event_type=event.type, exc_info=error)
         outcome = Outcome("failed", f"{type(error).__name__}")
     await _settle(session, row, outcome)
@@ -125,13 +126,6 @@ async def _handle(session: AsyncSession, row: InboxRow, event: GatewayEvent) -> 
         event_type=row.event_type,
         state=row.state,
         reason=row.reason,
-    )
-
-
-def _is_the_database_away(error: Exception) -> bool:
-    """Tell a broken connection (nothing can be kept: the gateway shall deliver again) apart."""
-    return bool(getattr(error, "connection_invalidated", False)) or isinstance(
-        error, ConnectionError
     )
 
 

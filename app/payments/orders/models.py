@@ -58,6 +58,11 @@ class Payment(Base):
         Index(None, "order_id"),
         Index(None, "updated_at"),
         Index(None, "next_check_at", postgresql_where=text("next_check_at IS NOT NULL")),
+        Index(
+            "ix_payments_without_end",
+            "created_at",
+            postgresql_where=text("status IN ('open', 'processing')"),
+        ),
     )
     entity: ClassVar[str] = "payment"
 

@@ -1,31 +1,44 @@
 """Holding two lists of payments against each other. Pure: no database, no gateway.
 
-- `unknown_here`: the gateway has a paid payment that is none of ours. A person looks.
+- `unknown_here`: the gateway has a paid payment that is none of ours, or a second one for one of
+  ours. A person looks.
 - `unpaid_here`: the gateway was paid and we do not know it: an event was lost. Repaired.
 - `unpaid_there`: we say paid and the gateway does not. Never repaired: somebody may have been sold
   something for nothing.
 - `amount`: both say paid, and not the same. A person looks.
 - `refunded`: more was given back than we have booked. Repaired; where it is less, a person looks.
 - `fee_currency`: the gateway keeps its fee in another currency than the payment's: not booked.
+- `error`: this one could not be read, compared or repaired; the others were. A person looks.
+
+A payment may have several rows at the gateway: a declined card leaves one, the good one after it
+another. What was paid is paid, whatever failed before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal, get_args
 from uuid import UUID
 
 from payments.gateways.protocol import ListedPayment
+from payments.gateways.reading import decisive
 from payments.money import Money
 
-Kind = Literal["unknown_here", "unpaid_here", "unpaid_there", "amount", "refunded", "fee_currency"]
+Kind = Literal[
+    "unknown_here", "unpaid_here", "unpaid_there", "amount", "refunded", "fee_currency", "error"
+]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OurPayment:
-    """A payment as our books have it. `refunded` is net: what came back again does not count."""
+    """A payment as our books have it. `refunded` is net: what came back again does not count.
+
+    `under_way` is what we have asked back and do not know the end of: a gateway may count it
+    already. `waits`: money of it waits in suspense.
+    """
 
     id: UUID
     payment_ref: str | None
@@ -35,6 +48,8 @@ class OurPayment:
     money: Money
     refunded: Money
     paid_at: datetime | None
+    under_way: int = 0
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,35 +67,56 @@ class Found:
         if self.ours is None or self.theirs is None:
             return False
         if self.kind == "refunded":
-            return self.theirs.refunded.amount > self.ours.refunded.amount
+            return self.ours.in_review or self.theirs.refunded.amount > self.ours.refunded.amount
         return self.kind == "unpaid_here"
 
 
 def compare(theirs: Iterable[ListedPayment], ours: Iterable[OurPayment]) -> list[Found]:
-    """Return what the two sides say differently, the gateway's order first."""
+    """Return what the two sides say differently, what is none of ours first."""
     known = list(ours)
-    index = _index(known)
-    seen: set[UUID] = set()
-    found: list[Found] = []
-    for listed in theirs:
-        match = _match(index, listed)
-        if match is None:
-            if listed.status == "paid":
-                found.append(_difference("unknown_here", None, listed))
-            continue
-        seen.add(match.id)
-        found += _differences(match, listed)
-    found += [
-        Found(kind="unpaid_there", payment_ref=missing.payment_ref or "", ours=missing, theirs=None)
-        for missing in known
-        if missing.paid and missing.id not in seen
+    rows = _matched(theirs, known)
+    found = [_difference("unknown_here", None, row) for row in rows.foreign if row.status == "paid"]
+    for payment in known:
+        found += _of_payment(payment, rows.of_ours.get(payment.id, []))
+    return found
+
+
+def unsettled(theirs: Iterable[ListedPayment], ours: Iterable[OurPayment]) -> list[OurPayment]:
+    """Return ours of which these rows do not tell enough: in none, or paid here and not there.
+
+    A list shows a period, and some of it late: the gateway is asked before anything is said.
+    """
+    known = list(ours)
+    rows = _matched(theirs, known).of_ours
+    return [
+        payment
+        for payment in known
+        if payment.id not in rows
+        or (payment.paid and all(row.status != "paid" for row in rows[payment.id]))
     ]
+
+
+def _of_payment(ours: OurPayment, rows: Sequence[ListedPayment]) -> list[Found]:
+    theirs = decisive(rows, ours.payment_ref)
+    if theirs is None:
+        if not ours.paid:
+            return []
+        ref = ours.payment_ref or ""
+        return [Found(kind="unpaid_there", payment_ref=ref, ours=ours, theirs=None)]
+    found = _differences(ours, theirs)
+    if not ours.in_review:
+        # A second payment of the same thing is money that nobody expects.
+        second = {row.payment_ref: row for row in rows if row.status == "paid"}
+        second.pop(theirs.payment_ref, None)
+        found += [_difference("unknown_here", ours, row) for row in second.values()]
     return found
 
 
 def _differences(ours: OurPayment, theirs: ListedPayment) -> list[Found]:
     if ours.in_review:
-        return []  # a person has it already
+        # A person has it already; but what the gateway has given back waits for nobody.
+        gone = ours.waits and theirs.status == "paid" and theirs.refunded == theirs.money
+        return [_difference("refunded", ours, theirs)] if gone else []
     if theirs.status != "paid":
         return [_difference("unpaid_there", ours, theirs)] if ours.paid else []
     if not ours.paid:
@@ -88,7 +124,7 @@ def _differences(ours: OurPayment, theirs: ListedPayment) -> list[Found]:
     found = []
     if theirs.money != ours.money:
         found.append(_difference("amount", ours, theirs))
-    elif theirs.refunded != ours.refunded:
+    elif not 0 <= theirs.refunded.amount - ours.refunded.amount <= ours.under_way:
         found.append(_difference("refunded", ours, theirs))
     if theirs.fee is not None and theirs.fee.currency != ours.money.currency:
         found.append(_difference("fee_currency", ours, theirs))
@@ -97,6 +133,25 @@ def _differences(ours: OurPayment, theirs: ListedPayment) -> list[Found]:
 
 def _difference(kind: Kind, ours: OurPayment | None, theirs: ListedPayment) -> Found:
     return Found(kind=kind, payment_ref=theirs.payment_ref, ours=ours, theirs=theirs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    """The gateway's rows by whose they are."""
+
+    of_ours: dict[UUID, list[ListedPayment]] = field(default_factory=dict)
+    foreign: list[ListedPayment] = field(default_factory=list)
+
+
+def _matched(theirs: Iterable[ListedPayment], ours: Iterable[OurPayment]) -> _Matched:
+    index, rows = _index(ours), _Matched()
+    for row in theirs:
+        match = _match(index, row)
+        if match is None:
+            rows.foreign.append(row)
+        else:
+            rows.of_ours.setdefault(match.id, []).append(row)
+    return rows
 
 
 _Index = Mapping[tuple[str, object], OurPayment]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from payments.schema.base import SCHEMA, Base, BigId, Created, RandomId
@@ -22,8 +22,10 @@ class Run(Base):
     account: Mapped[str]
     since: Mapped[datetime]
     until: Mapped[datetime]
+    repair: Mapped[bool] = mapped_column(server_default=text("true"))
     complete: Mapped[bool]
     listed: Mapped[int]
+    asked: Mapped[int] = mapped_column(server_default=text("0"))
     agreed: Mapped[int]
     fees_booked: Mapped[int]
     error: Mapped[str | None]

@@ -22,7 +22,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--limit",
         type=_positive,
         default=DAILY_LIMIT,
-        help=f"payments per gateway, at most (default: {DAILY_LIMIT})",
+        help="payments listed per gateway, at most; the report says where to go on"
+        f" (default: {DAILY_LIMIT})",
     )
     parser.add_argument("--gateway", metavar="NAME", help="one gateway only (default: all)")
     parser.add_argument(

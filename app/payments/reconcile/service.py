@@ -1,95 +1,49 @@
 """A reconciliation run: list, compare, repair what can be, book the gateway's fees, keep the rest.
 
+Two steps. First the gateway's list of the period, a slice after the other. Then what a list by
+creation cannot show, asked about one by one: payments of which something was given back in the
+period, whenever they were made; those that we have as paid or changed lately and the list has not;
+and those whose end nobody has told us.
+
 What is repaired goes through the inbox as the event that should have come, under a key made of what
-it says, so that two runs, or a run and a late event, have one effect.
+it says, so that two runs, or a run and a late event, have one effect. Whether it is repaired is
+what a second look at our books says, and not whether the event was taken.
+
+A row that cannot be read, compared or repaired is a line of the report and stops nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from prometheus_client import Gauge
-from sqlalchemy import func, or_, select
-from sqlalchemy.ext.asyncio import AsyncSession
-
+from payments.db import is_away
 from payments.gateways.protocol import (
     EventKind,
     Gateway,
     GatewayEvent,
     GatewayRefusedError,
     GatewayUnknownError,
+    GatewayUnreadableError,
     ListedPayment,
-    Listing,
 )
 from payments.inbox import service as inbox
-from payments.ledger import service as ledger
-from payments.ledger.service import HOUSE, Entry, Transfer
 from payments.money import Money
 from payments.ops.logs import get_logger
-from payments.ops.metrics import REGISTRY
-from payments.orders.models import Order, Payment
-from payments.orders.status import TAKEN
-from payments.reconcile.compare import Found, OurPayment, compare
-from payments.reconcile.models import Difference, Run
+from payments.reconcile import fees
+from payments.reconcile.compare import Found, OurPayment, compare, unsettled
 from payments.reconcile.options import DAILY_LIMIT
-from payments.refunds.models import RefundRow
+from payments.reconcile.ours import Ours
+from payments.reconcile.report import Report, keep, measure
+from payments.reconcile.theirs import Period, hear, listing
 from payments.resources import Resources
 
 log = get_logger(__name__)
 
-MARGIN: Final = timedelta(minutes=15)
-"""Payments this near to the period's ends may stand on the other side of it at the gateway."""
-BATCH: Final = 200
-
-DIFFERENCES: Final = Gauge(
-    "reconciliation_differences",
-    "What the last run found and could not repair, by kind.",
-    ("gateway", "kind"),
-    registry=REGISTRY,
-)
-LAST_RUN: Final = Gauge(
-    "reconciliation_last_success_timestamp_seconds",
-    "When a gateway's list was last held against our books.",
-    ("gateway",),
-    registry=REGISTRY,
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One difference of a report."""
-
-    kind: str
-    payment_ref: str
-    payment_id: UUID | None
-    ours: str
-    theirs: str
-    repaired: bool
-
-
-@dataclass(slots=True, kw_only=True)
-class Report:
-    """What one run over one gateway found. `error` is set when it could not be done."""
-
-    gateway: str
-    account: str
-    since: datetime
-    until: datetime
-    complete: bool = True
-    listed: int = 0
-    agreed: int = 0
-    fees_booked: int = 0
-    error: str | None = None
-    lines: list[Line] = field(default_factory=list)
-
-    @property
-    def open(self) -> int:
-        """How many differences somebody has to look at."""
-        return sum(not line.repaired for line in self.lines)
+SLICES: Final = 200
+"""How many slices of a list the worker goes through in one run, at most: 100,000 payments."""
 
 
 async def reconcile(
@@ -99,141 +53,181 @@ async def reconcile(
     since: datetime,
     until: datetime | None = None,
     limit: int = DAILY_LIMIT,
+    slices: int = 1,
     repair: bool = True,
 ) -> Report:
-    """Hold a gateway's payments created in `[since, until)` against ours, and keep the report."""
-    until = until or datetime.now(UTC)
-    report = Report(gateway=gateway.name, account=gateway.account, since=since, until=until)
+    """Hold a gateway's payments of `[since, until)` against ours, and keep the report.
+
+    At most `limit` payments are listed at once, `slices` times; as many are asked about.
+    """
     started = datetime.now(UTC)
+    report = Report(
+        gateway=gateway.name,
+        account=gateway.account,
+        since=since,
+        until=until or started,
+        repair=repair,
+    )
     try:
-        theirs = await _listed(gateway, report, limit)
-        ours = await _ours(resources, gateway, theirs, report)
-        found = compare(theirs, ours)
-        report.agreed = report.listed - len({f.payment_ref for f in found if f.theirs is not None})
-        for one in found:
-            report.lines.append(await _settle(resources, gateway, one, repair=repair))
-        if repair:
-            report.fees_booked = await _book_fees(resources, gateway, theirs, ours)
+        await _Run(resources, gateway, report).go(limit, slices)
     except (GatewayUnknownError, GatewayRefusedError) as error:
         report.error = f"the gateway does not answer: {error}"
-    await _keep(resources, report, started)
-    _measure(report)
+    except Exception as error:
+        log.error("reconciliation.broken", gateway=gateway.name, exc_info=error)
+        report.error = f"the run broke off ({type(error).__name__})"
+    report.complete = report.complete and report.error is None
+    await keep(resources.database, report, started)
+    await measure(resources.database, report)
     return report
 
 
-async def _listed(gateway: Gateway, report: Report, limit: int) -> list[ListedPayment]:
-    if not isinstance(gateway, Listing):
-        raise GatewayRefusedError("it lists no payments")
-    # One more than wanted tells whether there are more.
-    theirs = [
-        listed async for listed in gateway.list_payments(report.since, report.until, most=limit + 1)
-    ]
-    if len(theirs) > limit:
-        report.complete = False
-        theirs = theirs[:limit]
-        moments = [listed.created for listed in theirs]
-        # Whichever end the gateway begins at: the period is what was seen of it.
-        if moments[0] >= moments[-1]:
-            report.since = min(moments)
+class _Run:
+    """One run over one gateway. Its findings go into the report as they are made."""
+
+    def __init__(self, resources: Resources, gateway: Gateway, report: Report) -> None:
+        self._database = resources.database
+        self._gateway = gateway
+        self._listing = listing(gateway)
+        self._report = report
+        self._ours = Ours(resources.database, gateway)
+        self._settled: set[UUID] = set()
+        self._doubtful: dict[UUID, OurPayment] = {}
+
+    async def go(self, limit: int, slices: int) -> None:
+        """Go through the list, then through what it does not show."""
+        whole = Period(self._report.since, self._report.until)
+        await self._through_the_list(whole, limit, slices)
+        await self._through_the_rest(whole, limit * slices)
+
+    async def _through_the_list(self, whole: Period, limit: int, slices: int) -> None:
+        report, rest, heard_before = self._report, whole, set[ListedPayment]()
+        for _ in range(slices):
+            heard = await hear(self._listing, rest, most=limit)
+            # The second at which a slice was cut is heard twice.
+            rows = [row for row in heard.rows if row not in heard_before]
+            heard_before = set(heard.rows)
+            report.listed += len(rows) + len(heard.unreadable)
+            for row in heard.unreadable:
+                report.add_error(row.ref, None, row.why)
+            ours = await self._ours.named_by(rows)
+            doubtful = {payment.id: payment for payment in unsettled(rows, ours)}
+            self._doubtful |= doubtful
+            told = [payment for payment in ours if payment.id not in doubtful]
+            self._settled |= {payment.id for payment in told}
+            await self._hold(rows, told)
+            if heard.rest is None:
+                return
+            if heard.rest == rest:
+                break  # more in one second than a slice holds
+            rest = heard.rest
+        report.complete, report.rest = False, rest
+        if rest.since == whole.since:
+            report.since = rest.until
         else:
-            report.until = max(moments)
-    report.listed = len(theirs)
-    return theirs
+            report.until = rest.since
 
+    async def _through_the_rest(self, whole: Period, most: int) -> None:
+        refs = [
+            ref
+            async for ref in self._listing.list_refunded(whole.since, whole.until, most=most + 1)
+        ]
+        seen = Period(self._report.since, self._report.until - self._listing.list_lag)
+        candidates = [
+            *await self._ours.with_refs(refs),
+            *self._doubtful.values(),
+            *await self._ours.moved_in(seen),
+            *await self._ours.unfinished(),
+        ]
+        to_ask = {one.id: one for one in candidates if one.id not in self._settled}
+        if len(refs) > most or len(to_ask) > most:
+            self._report.complete = False
+        for payment in list(to_ask.values())[:most]:
+            await self._ask(payment)
 
-async def _ours(
-    resources: Resources, gateway: Gateway, theirs: Sequence[ListedPayment], report: Report
-) -> list[OurPayment]:
-    """Return our payments that the list names, and those paid in the period that it does not."""
-    here = (Payment.gateway == gateway.name, Payment.account == gateway.account)
-    paid_in_period = (
-        Payment.status.in_(TAKEN),
-        Order.paid_at >= report.since + MARGIN,
-        Order.paid_at < report.until - MARGIN,
-    )
-    rows: dict[UUID, OurPayment] = {}
-    async with resources.database.transaction() as session:
-        for start in range(0, len(theirs), BATCH):
-            part = theirs[start : start + BATCH]
-            named = or_(
-                Payment.id.in_([t.payment_id for t in part if t.payment_id]),
-                Payment.payment_ref.in_([t.payment_ref for t in part]),
-                Payment.checkout_ref.in_([t.checkout_ref for t in part if t.checkout_ref]),
+    async def _ask(self, payment: OurPayment) -> None:
+        """Ask the gateway about one payment, and hold its answer against ours."""
+        try:
+            row = await self._listing.find_payment(
+                payment_ref=payment.payment_ref, checkout_ref=payment.checkout_ref
             )
-            rows |= await _payments(session, *here, named)
-        rows |= await _payments(session, *here, *paid_in_period)
-    return list(rows.values())
+        except GatewayUnreadableError as error:
+            self._report.add_error(payment.payment_ref, payment, str(error))
+            return
+        self._report.asked += 1
+        await self._hold([row] if row else [], [payment])
+        if self._report.repair and not payment.paid:
+            await self._ours.look_again(payment.id)
+
+    async def _hold(self, rows: Sequence[ListedPayment], ours: Sequence[OurPayment]) -> None:
+        """Compare, repair and book."""
+        found = compare(rows, ours)
+        repaired = [one.ours.id for one in found if await self._settle(one) and one.ours]
+        self._report.agreed += len(rows) - len({one.payment_ref for one in found if one.theirs})
+        if repaired:
+            # What we did not know to be paid may have been given back meanwhile.
+            changed = {payment.id: payment for payment in await self._ours.again(*repaired)}
+            for one in compare(rows, changed.values()):
+                if one.kind == "refunded" and one.ours:
+                    await self._settle(one)
+            ours = [changed.get(payment.id, payment) for payment in ours]
+        if self._report.repair:
+            await self._book_fees(rows, ours)
+
+    async def _settle(self, found: Found) -> bool:
+        try:
+            repaired = await self._repair(found)
+        except Exception as error:
+            self._broken(error, found.payment_ref, found.ours)
+            return False
+        self._report.add(found, repaired=repaired)
+        return repaired
+
+    async def _repair(self, found: Found) -> bool:
+        """Apply what the gateway says; returns whether our books say the same now."""
+        ours, theirs = found.ours, found.theirs
+        if not (self._report.repair and found.repairable) or ours is None or theirs is None:
+            return False
+        async with self._database.transaction() as session:
+            await inbox.receive(session, _event(self._gateway, found.kind, ours, theirs))
+        left = compare([theirs], await self._ours.again(ours.id))
+        return found.kind not in {one.kind for one in left}
+
+    async def _book_fees(self, rows: Sequence[ListedPayment], ours: Sequence[OurPayment]) -> None:
+        """Book what the gateway keeps of each payment."""
+        by_ref = {payment.payment_ref: payment for payment in ours if payment.paid}
+        kept: dict[UUID, Money] = {}
+        for row in rows:
+            payment = by_ref.get(row.payment_ref)
+            if payment is None or row.fee is None or row.status != "paid":
+                continue
+            if row.fee.currency == payment.money.currency and row.fee.amount >= 0:
+                kept[payment.id] = row.fee
+        for payment_id in await fees.differing(self._database, kept):
+            try:
+                self._report.fees_booked += await fees.book(
+                    self._database, self._gateway, payment_id, kept[payment_id]
+                )
+            except Exception as error:
+                (payment,) = (one for one in ours if one.id == payment_id)
+                self._broken(error, payment.payment_ref, payment)
+
+    def _broken(self, error: Exception, payment_ref: str | None, ours: OurPayment | None) -> None:
+        """Note what went wrong with one payment; raise where nothing would go right."""
+        if is_away(error):
+            raise error
+        log.error("reconciliation.line_failed", payment_ref=payment_ref, exc_info=error)
+        self._report.add_error(payment_ref, ours, f"not done ({type(error).__name__})")
 
 
-async def _payments(session: AsyncSession, *where: object) -> dict[UUID, OurPayment]:
-    returned = (
-        select(func.coalesce(func.sum(RefundRow.amount), 0))
-        .where(RefundRow.payment_id == Payment.id, RefundRow.status == "returned")
-        .scalar_subquery()
-    )
-    rows = await session.execute(
-        select(Payment, Order.paid_at, returned)
-        .join(Order, Order.id == Payment.order_id)
-        .where(*where)  # type: ignore[arg-type]
-    )
-    return {
-        payment.id: OurPayment(
-            id=payment.id,
-            payment_ref=payment.payment_ref,
-            checkout_ref=payment.checkout_ref,
-            paid=payment.status in TAKEN,
-            in_review=payment.status == "review",
-            money=payment.money,
-            refunded=Money(payment.refunded - int(back), payment.currency),
-            paid_at=paid_at,
-        )
-        for payment, paid_at, back in rows
-    }
-
-
-async def _settle(resources: Resources, gateway: Gateway, found: Found, *, repair: bool) -> Line:
-    repaired = False
-    if repair and found.repairable and found.ours is not None and found.theirs is not None:
-        event = _event(gateway, found.ours, found.theirs, refunded=found.kind == "refunded")
-        async with resources.database.transaction() as session:
-            repaired = await inbox.receive(session, event) in ("applied", "duplicate")
-    line = Line(
-        kind=found.kind,
-        payment_ref=found.payment_ref,
-        payment_id=found.ours.id if found.ours else None,
-        ours=_said(found, found.ours),
-        theirs=_said(found, found.theirs),
-        repaired=repaired,
-    )
-    log.warning(
-        "reconciliation.difference",
-        gateway=gateway.name,
-        kind=line.kind,
-        payment_ref=line.payment_ref,
-        repaired=repaired,
-    )
-    return line
-
-
-def _said(found: Found, side: OurPayment | ListedPayment | None) -> str:
-    if side is None:
-        return "nothing"
-    if isinstance(side, OurPayment):
-        status = "in review" if side.in_review else "paid" if side.paid else "not paid"
-    else:
-        status = side.status
-    if found.kind == "refunded":
-        return f"{side.refunded} refunded"
-    if found.kind == "fee_currency" and isinstance(side, ListedPayment):
-        return f"a fee of {side.fee}"
-    return f"{side.money}, {status}"
-
-
-def _event(
-    gateway: Gateway, ours: OurPayment, theirs: ListedPayment, *, refunded: bool
-) -> GatewayEvent:
-    kind: EventKind = "refunded" if refunded else "paid"
-    money = theirs.refunded if refunded else theirs.money
+def _event(gateway: Gateway, found: str, ours: OurPayment, theirs: ListedPayment) -> GatewayEvent:
+    """Return the event that should have come."""
+    kind: EventKind = "paid"
+    money = theirs.money
+    if found == "refunded":
+        # What waits in suspense may be in another currency than the gateway's list says.
+        kind = "refunded_whole" if ours.in_review else "refunded"
+        # What we have asked back and is under way may fail yet: its own news books it.
+        money = theirs.refunded - Money(ours.under_way, theirs.refunded.currency)
     return GatewayEvent(
         gateway=gateway.name,
         account=gateway.account,
@@ -246,79 +240,3 @@ def _event(
         payment_ref=theirs.payment_ref,
         money=money,
     )
-
-
-async def _book_fees(
-    resources: Resources,
-    gateway: Gateway,
-    theirs: Sequence[ListedPayment],
-    ours: Sequence[OurPayment],
-) -> int:
-    """Book what the gateway kept of each payment, once; returns how many were new."""
-    by_ref = {payment.payment_ref: payment for payment in ours if payment.paid}
-    transfers = []
-    for listed in theirs:
-        payment, fee = by_ref.get(listed.payment_ref), listed.fee
-        if payment is None or fee is None or fee.amount <= 0:
-            continue
-        if fee.currency != payment.money.currency:
-            continue
-        clearing = ledger.gateway(gateway.name, gateway.account)
-        transfers.append(
-            Transfer(
-                key=f"payment:{payment.id}:gateway_fee",
-                kind="gateway.fee",
-                subject=f"payment:{payment.id}",
-                entries=(
-                    Entry(HOUSE, "gateway_fees", -fee),
-                    Entry(clearing, "gateway_clearing", fee),
-                ),
-            )
-        )
-    booked = 0
-    for start in range(0, len(transfers), BATCH):
-        async with resources.database.transaction() as session:
-            posted = await ledger.post(session, transfers[start : start + BATCH])
-        booked += sum(not one.replayed for one in posted)
-    return booked
-
-
-async def _keep(resources: Resources, report: Report, started: datetime) -> None:
-    run = Run(
-        id=uuid4(),
-        gateway=report.gateway,
-        account=report.account,
-        since=report.since,
-        until=report.until,
-        complete=report.complete,
-        listed=report.listed,
-        agreed=report.agreed,
-        fees_booked=report.fees_booked,
-        error=report.error,
-        started_at=started,
-    )
-    async with resources.database.transaction() as session:
-        session.add(run)
-        await session.flush()
-        session.add_all(
-            Difference(
-                run_id=run.id,
-                kind=line.kind,
-                payment_ref=line.payment_ref,
-                payment_id=line.payment_id,
-                ours=line.ours,
-                theirs=line.theirs,
-                repaired=line.repaired,
-            )
-            for line in report.lines
-        )
-
-
-def _measure(report: Report) -> None:
-    if report.error is not None:
-        log.error("reconciliation.failed", gateway=report.gateway, error=report.error)
-        return
-    LAST_RUN.labels(report.gateway).set(datetime.now(UTC).timestamp())
-    for kind in ("unknown_here", "unpaid_here", "unpaid_there", "amount", "refunded"):
-        number = sum(line.kind == kind and not line.repaired for line in report.lines)
-        DIFFERENCES.labels(report.gateway, kind).set(number)

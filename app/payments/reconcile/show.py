@@ -7,9 +7,10 @@ import dataclasses
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import Literal
 
-from payments.reconcile.service import Line, Report
+from payments.reconcile.report import Line, Report
 
 Format = Literal["table", "csv", "json"]
 
@@ -41,11 +42,12 @@ def _table(report: Report) -> str:
     if report.error is not None:
         return f"{head}  not reconciled: {report.error}\n"
     text = head + (
-        f"  {report.listed} payments listed, {report.agreed} agree, {len(report.lines)} differ"
-        f" ({len(report.lines) - report.open} repaired), {report.fees_booked} fees booked\n"
+        f"  {report.listed} payments listed, {report.asked} asked about, {report.agreed} agree,"
+        f" {len(report.lines)} differ ({len(report.lines) - report.open} repaired),"
+        f" {report.fees_booked} fees booked\n"
     )
     if not report.complete:
-        text += "  The gateway has more in this period: raise --limit, or shorten it.\n"
+        text += f"  NOT COMPLETE: {_what_is_left(report)}\n"
     rows = [_COLUMNS[1:], *(_cells(report, line)[1:] for line in report.lines)]
     if len(rows) > 1:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -53,6 +55,16 @@ def _table(report: Report) -> str:
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             text += f"  {'  '.join(cells).rstrip()}\n"
     return text
+
+
+def _what_is_left(report: Report) -> str:
+    if report.rest is None:
+        return "more payments were to be asked about than --limit; raise it."
+    since, until = (f"{moment:%Y-%m-%dT%H:%M:%S}" for moment in astuple(report.rest))
+    return (
+        "the limit was reached, and the gateway has more. Go on with"
+        f" --gateway {report.gateway} --since {since} --until {until}, or raise --limit."
+    )
 
 
 def _cells(report: Report, line: Line) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ clock find what no job points to any more (a job that failed, a worker that died
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -76,8 +75,7 @@ def build(connector: BaseConnector, resources: Resources) -> App:
 
     @app.task(name=jobs.RECONCILE_NOW, queue=jobs.QUEUE)
     async def reconcile_now(gateway: str) -> None:
-        since = datetime.now(UTC) - reconciling.DEFAULT_PERIOD
-        await reconciling.every(resources, [resources.gateways.need(gateway)], since=since)
+        await reconciling.everything(resources, [resources.gateways.need(gateway)])
 
     # Every 15 s (croniter has the seconds in the last column, not in the first): what is due and
     # has no job of its own, or one that failed.
@@ -107,8 +105,13 @@ def build(connector: BaseConnector, resources: Resources) -> App:
     @app.periodic(cron="0 2 * * *", periodic_id="reconcile")
     @app.task(name="reconcile", queue=jobs.QUEUE, queueing_lock="reconcile")
     async def reconcile_daily(timestamp: int) -> None:
-        since = datetime.fromtimestamp(timestamp, UTC) - reconciling.DEFAULT_PERIOD
-        await reconciling.every(resources, list(resources.gateways), since=since)
+        await reconciling.everything(resources, resources.gateways)
+
+    # A worker that was down at two has missed it, and so has a gateway that did not answer.
+    @app.periodic(cron="23 * * * *", periodic_id="reconcile-missed")
+    @app.task(name="reconcile-missed", queue=jobs.QUEUE, queueing_lock="reconcile-missed")
+    async def reconcile_missed(timestamp: int) -> None:
+        await catch_up(resources)
 
     @app.periodic(cron="0 6 * * 1", periodic_id="week")
     @app.task(name="week", queue=jobs.QUEUE, queueing_lock="week")
@@ -134,6 +137,18 @@ async def forget(app: App) -> None:
     for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
         await app.job_manager.finish_job(job, status=Status.FAILED, delete_job=True)
     await app.job_manager.delete_old_jobs(nb_hours=FAILED_JOBS_KEPT_HOURS, include_failed=True)
+
+
+async def catch_up(resources: Resources) -> None:
+    """Enqueue the reconciliations that were missed, each once."""
+    missed = await reconciling.missed(resources)
+    health.ALERTING.labels("reconciliation_late").set(int(bool(missed)))
+    for gateway in missed:
+        async with resources.database.transaction() as session:
+            args = {"gateway": gateway}
+            if not await jobs.is_queued(session, jobs.RECONCILE_NOW, args):
+                log.warning("reconciliation.missed", gateway=gateway)
+                await jobs.enqueue(session, jobs.RECONCILE_NOW, args)
 
 
 async def process(resources: Resources, inbox_id: int) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from payments.gateways.protocol import ListedPayment
 from payments.money import Money
-from payments.reconcile.compare import OurPayment, compare
+from payments.reconcile.compare import OurPayment, compare, unsettled
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 ID = UUID("00000000-0000-4000-8000-000000000001")
@@ -37,6 +37,11 @@ THEIRS = ListedPayment(
     created=NOW,
 )
 
+GIVEN_BACK = replace(THEIRS, refunded=THEIRS.money)
+BACK = ("refunded", True)
+DECLINED = replace(THEIRS, status="failed", fee=None)
+SECOND = replace(THEIRS, payment_ref="pi_2")
+
 
 def kinds(theirs: ListedPayment | None, ours: OurPayment | None) -> list[tuple[str, bool]]:
     found = compare([theirs] if theirs else [], [ours] if ours else [])
@@ -60,6 +65,10 @@ def kinds(theirs: ListedPayment | None, ours: OurPayment | None) -> list[tuple[s
         (THEIRS, replace(OURS, refunded=Money(1, "EUR")), [("refunded", False)]),
         (replace(THEIRS, fee=Money(50, "USD")), OURS, [("fee_currency", False)]),
         (replace(THEIRS, money=Money(1, "EUR")), replace(OURS, paid=False, in_review=True), []),
+        (replace(THEIRS, refunded=Money(9, "EUR")), replace(OURS, under_way=9), []),
+        (replace(THEIRS, refunded=Money(10, "EUR")), replace(OURS, under_way=9), [BACK]),
+        (GIVEN_BACK, replace(OURS, paid=False, in_review=True, waits=True), [BACK]),
+        (GIVEN_BACK, replace(OURS, paid=False, in_review=True), []),
         (replace(THEIRS, payment_id=None), OURS, []),
         (replace(THEIRS, payment_id=None, payment_ref="x", checkout_ref="cs_1"), OURS, []),
     ],
@@ -68,6 +77,26 @@ def test_each_difference_has_one_name(
     theirs: ListedPayment | None, ours: OurPayment | None, expected: list[tuple[str, bool]]
 ) -> None:
     assert kinds(theirs, ours) == expected
+
+
+@pytest.mark.parametrize(
+    ("theirs", "paid", "expected"),
+    [
+        ([DECLINED, THEIRS], True, []),
+        ([THEIRS, DECLINED, DECLINED], True, []),
+        ([DECLINED, THEIRS], False, ["unpaid_here"]),
+        ([DECLINED, DECLINED], False, []),
+        ([DECLINED, DECLINED], True, ["unpaid_there"]),
+        ([SECOND, THEIRS], True, ["unknown_here"]),
+        ([SECOND, THEIRS, THEIRS], True, ["unknown_here"]),
+    ],
+)
+def test_several_attempts_are_one_payment_and_what_was_paid_is(
+    theirs: list[ListedPayment], paid: bool, expected: list[str]
+) -> None:
+    ours = replace(OURS, paid=paid)
+    assert [one.kind for one in compare(theirs, [ours])] == expected
+    assert unsettled(theirs, [ours]) == ([ours] if expected == ["unpaid_there"] else [])
 
 
 @given(st.lists(st.integers(0, 20), unique=True), st.lists(st.integers(0, 20), unique=True))

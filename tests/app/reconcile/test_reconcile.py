@@ -9,18 +9,21 @@ from argparse import ArgumentParser
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import text
 
-from payments.gateways.protocol import GatewayUnknownError, ListedPayment
+from payments.gateways.protocol import GatewayUnknownError, ListedPayment, Unreadable
 from payments.money import Money
 from payments.ops.metrics import REGISTRY
 from payments.reconcile import health
+from payments.reconcile.compare import KINDS
 from payments.reconcile.options import arguments
-from payments.reconcile.service import Report, reconcile
+from payments.reconcile.report import Report
+from payments.reconcile.service import reconcile
 from payments.reconcile.show import show
 from payments.resources import Resources
 from tests.app.orders.helpers import books, order, scalar
@@ -32,20 +35,44 @@ COFFEE = Money(2490, "EUR")
 
 @dataclass
 class Listed:
-    """A gateway that lists what it is given; everything else is not asked of it here."""
+    """A gateway that lists what it is given, and knows of `others` beside; `asked` is who."""
 
-    payments: list[ListedPayment] = field(default_factory=list)
+    payments: list[ListedPayment | Unreadable] = field(default_factory=list)
+    others: dict[str, ListedPayment | Exception] = field(default_factory=dict)
+    refunded: list[str] = field(default_factory=list)
+    asked: list[str | None] = field(default_factory=list)
+    list_lag: timedelta = timedelta(minutes=15)
     name: str = "stripe"
     account: str = "default"
     down: bool = False
 
     async def list_payments(
         self, since: datetime, until: datetime, *, most: int
-    ) -> AsyncIterator[ListedPayment]:
+    ) -> AsyncIterator[ListedPayment | Unreadable]:
         if self.down:
             raise GatewayUnknownError("no answer")
-        for payment in self.payments[:most]:
+        inside = (
+            one
+            for one in self.payments
+            if isinstance(one, Unreadable) or since <= one.created < until
+        )
+        for payment in islice(inside, most):
             yield payment
+
+    async def list_refunded(
+        self, since: datetime, until: datetime, *, most: int
+    ) -> AsyncIterator[str]:
+        for ref in self.refunded[:most]:
+            yield ref
+
+    async def find_payment(
+        self, *, payment_ref: str | None, checkout_ref: str | None
+    ) -> ListedPayment | None:
+        self.asked.append(payment_ref)
+        found = self.others.get(payment_ref or checkout_ref or "")
+        if isinstance(found, Exception):
+            raise found
+        return found
 
 
 def theirs(session: dict[str, Any], **changes: Any) -> ListedPayment:
@@ -57,14 +84,14 @@ def theirs(session: dict[str, Any], **changes: Any) -> ListedPayment:
         "money": COFFEE,
         "refunded": Money(0, "EUR"),
         "fee": Money(61, "EUR"),
-        "created": datetime.now(UTC),
+        "created": datetime.now(UTC) - timedelta(seconds=1),
     }
     return ListedPayment(**(values | changes))
 
 
 async def run(resources: Resources, gateway: Listed, **options: Any) -> Report:
-    since = datetime.now(UTC) - timedelta(days=1)
-    return await reconcile(resources, gateway, since=since, **options)  # type: ignore[arg-type]
+    options = {"since": datetime.now(UTC) - timedelta(days=1)} | options
+    return await reconcile(resources, gateway, **options)  # type: ignore[arg-type]
 
 
 def kinds(report: Report) -> list[tuple[str, bool]]:
@@ -122,6 +149,9 @@ async def test_what_only_one_side_has_is_a_persons_to_look_at(
         "reconciliation_differences", {"gateway": "stripe", "kind": "unpaid_there"}
     )
     assert value == 1
+    for kind in KINDS:
+        labels = {"gateway": "stripe", "kind": kind}
+        assert REGISTRY.get_sample_value("reconciliation_differences", labels) is not None, kind
     kept = "SELECT count(*) FROM payments.reconciliation_differences WHERE NOT repaired"
     assert await scalar(resources, kept) == 2
 
@@ -148,6 +178,10 @@ async def test_a_cut_list_is_not_taken_for_a_whole_one(
     assert not report.complete
     assert report.listed == 3
     assert report.lines == [], "ours is older than what was listed: nothing is known of it"
+    assert report.rest is not None
+    told = show([report], "table")
+    assert f"--until {report.rest.until:%Y-%m-%dT%H:%M:%S}, or raise --limit" in told
+    assert not report.agrees, "the command must not say that both sides agree"
 
 
 async def test_a_gateway_that_does_not_answer_is_a_failed_run_and_changes_nothing(
@@ -165,7 +199,9 @@ async def test_reports_read_as_a_table_as_csv_and_as_json(
     session = await paid(client, stripe_server)
     report = await run(resources, Listed([theirs(session, money=Money(2400, "EUR"))]))
     table = show([report], "table")
-    assert "1 payments listed, 0 agree, 1 differ (0 repaired), 1 fees booked" in table
+    assert (
+        "1 payments listed, 0 asked about, 0 agree, 1 differ (0 repaired), 1 fees booked" in table
+    )
     assert "24.90 EUR, paid" in table
     (row,) = csv.DictReader(io.StringIO(show([report], "csv")))
     assert (row["kind"], row["theirs"], row["repaired"]) == ("amount", "24.00 EUR, paid", "no")
@@ -214,6 +250,13 @@ async def test_more_than_five_percent_failures_in_an_hour_are_an_alert(
         )
         assert await health.watch(session)
         assert REGISTRY.get_sample_value("alert_active", {"alert": "payment_failures"}) == 1
+        ratio = ("payment_failure_ratio", {"gateway": "stripe"})
+        assert REGISTRY.get_sample_value(*ratio) == pytest.approx(2 / 21)
+        await session.execute(
+            text("UPDATE payments.payments SET updated_at = now() - interval '2 hours'")
+        )
+        assert not await health.watch(session)
+        assert REGISTRY.get_sample_value(*ratio) is None, "no traffic has no share that fails"
 
 
 async def test_the_weeks_report_counts_what_came_and_what_did_not_agree(

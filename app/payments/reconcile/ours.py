@@ -1,0 +1,145 @@
+"""Our side: payments as our books have them, found by what a run has to hold against them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from payments.db import Database
+from payments.gateways.protocol import Gateway, ListedPayment
+from payments.money import Money
+from payments.orders import suspense
+from payments.orders.models import Order, Payment
+from payments.orders.status import TAKEN
+from payments.reconcile.compare import OurPayment
+from payments.reconcile.theirs import Period
+from payments.refunds.models import RefundRow
+
+BATCH: Final = 200
+
+WITHOUT_END: Final = ("open", "processing")
+"""Statuses that end in another; the worker stops looking some days after the page has closed."""
+FORGOTTEN: Final = timedelta(days=90)
+"""No method of payment settles later than this."""
+
+_UNDER_WAY: Final = ("intended", "unknown", "pending")
+
+
+class Ours:
+    """The payments of one gateway account."""
+
+    def __init__(self, database: Database, gateway: Gateway) -> None:
+        self._database = database
+        self._here = and_(Payment.gateway == gateway.name, Payment.account == gateway.account)
+
+    async def named_by(self, theirs: Sequence[ListedPayment]) -> list[OurPayment]:
+        """Return those that the gateway's rows name."""
+        found: dict[UUID, OurPayment] = {}
+        for start in range(0, len(theirs), BATCH):
+            part = theirs[start : start + BATCH]
+            found |= await self._where(
+                or_(
+                    Payment.id.in_([t.payment_id for t in part if t.payment_id]),
+                    Payment.payment_ref.in_([t.payment_ref for t in part]),
+                    Payment.checkout_ref.in_([t.checkout_ref for t in part if t.checkout_ref]),
+                )
+            )
+        return list(found.values())
+
+    async def with_refs(self, refs: Sequence[str]) -> list[OurPayment]:
+        """Return those with a gateway's ids."""
+        found: dict[UUID, OurPayment] = {}
+        for start in range(0, len(refs), BATCH):
+            found |= await self._where(Payment.payment_ref.in_(refs[start : start + BATCH]))
+        return list(found.values())
+
+    async def moved_in(self, period: Period) -> list[OurPayment]:
+        """Return those that were paid, or changed after that, in a period."""
+        return list(
+            (
+                await self._where(
+                    Payment.status.in_(TAKEN),
+                    Payment.updated_at >= period.since,
+                    or_(
+                        and_(Order.paid_at >= period.since, Order.paid_at < period.until),
+                        Payment.updated_at < period.until,
+                    ),
+                )
+            ).values()
+        )
+
+    async def unfinished(self) -> list[OurPayment]:
+        """Return those whose page is closed and whose end nobody has told."""
+        now = datetime.now(UTC)
+        return list(
+            (
+                await self._where(
+                    Payment.status.in_(WITHOUT_END),
+                    Payment.created_at >= now - FORGOTTEN,
+                    Payment.expires_at < now,
+                )
+            ).values()
+        )
+
+    async def again(self, *ids: UUID) -> list[OurPayment]:
+        """Return some as they are now."""
+        return list((await self._where(Payment.id.in_(ids))).values()) if ids else []
+
+    async def look_again(self, payment_id: UUID) -> None:
+        """Have the worker ask about one that it has given up: how it ended, and note that."""
+        async with self._database.transaction() as session:
+            await session.execute(
+                update(Payment)
+                .where(
+                    Payment.id == payment_id,
+                    Payment.status.in_(WITHOUT_END),
+                    Payment.next_check_at.is_(None),
+                )
+                .values(next_check_at=func.now())
+            )
+
+    async def _where(self, *where: ColumnElement[bool]) -> dict[UUID, OurPayment]:
+        async with self._database.transaction() as session:
+            rows = await session.execute(
+                select(
+                    Payment,
+                    Order.paid_at,
+                    _refunds("returned"),
+                    _refunds(*_UNDER_WAY),
+                )
+                .join(Order, Order.id == Payment.order_id)
+                .where(self._here, *where)
+                .order_by(Payment.created_at)
+            )
+            return {
+                payment.id: OurPayment(
+                    id=payment.id,
+                    payment_ref=payment.payment_ref,
+                    checkout_ref=payment.checkout_ref,
+                    paid=payment.status in TAKEN,
+                    in_review=payment.status == "review",
+                    money=payment.money,
+                    refunded=Money(payment.refunded - int(back), payment.currency),
+                    paid_at=paid_at,
+                    under_way=int(under_way),
+                    waits=await _waits(session, payment),
+                )
+                for payment, paid_at, back, under_way in rows
+            }
+
+
+def _refunds(*statuses: str) -> ColumnElement[int]:
+    return (
+        select(func.coalesce(func.sum(RefundRow.amount), 0))
+        .where(RefundRow.payment_id == Payment.id, RefundRow.status.in_(statuses))
+        .scalar_subquery()
+    )
+
+
+async def _waits(session: AsyncSession, payment: Payment) -> bool:
+    return payment.status == "review" and bool(await suspense.waiting(session, payment))
