@@ -77,7 +77,10 @@ async def shares(session: AsyncSession, *, since: datetime) -> list[Share]:
 async def watch(session: AsyncSession) -> bool:
     """Measure the failures of the last hour; True, and an alert, where there are too many."""
     alarming = False
-    for share in await shares(session, since=datetime.now(UTC) - FAILURE_WINDOW):
+    found = await shares(session, since=datetime.now(UTC) - FAILURE_WINDOW)
+    # Where nothing has ended there is no share, and the last one must not stand for it.
+    FAILURE_RATIO.clear()
+    for share in found:
         FAILURE_RATIO.labels(share.gateway).set(share.ratio)
         if share.taken + share.failed >= ENOUGH and share.ratio > FAILURE_THRESHOLD:
             alarming = True
