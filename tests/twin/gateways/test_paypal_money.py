@@ -234,7 +234,11 @@ def test_transactions_are_reported(tmp_path: Path) -> None:
             path = "/v1/reporting/transactions"
             later = f"{path}?start_date={at_time(60)}&end_date={at_time(120)}"
             assert (await rest("GET", later))[1]["total_items"] == 0
-            paged = f"{path}?start_date={at_time(-60)}&end_date={at_time(60)}&page_size=1&page=2"
+            now_only = f"{path}?start_date={at_time(-60)}&end_date={at_time(60)}"
+            _, told = await rest("GET", f"{now_only}&transaction_type=T1107")
+            (only,) = told["transaction_details"]
+            assert only["transaction_info"]["paypal_reference_id"] == capture.id
+            paged = f"{now_only}&page_size=1&page=2"
             status, told = await rest("GET", paged)
             assert (told["total_pages"], len(told["transaction_details"])) == (2, 1)
             too_long = f"{path}?start_date={at_time(-40 * 86400)}&end_date={at_time(0)}"

@@ -158,6 +158,12 @@ def test_refunds_never_exceed_what_was_captured_and_are_told_when_they_arrive(
             assert {each["id"] for each in listed["items"]} == {first["id"], second["id"]}
             whole = await at.call(lambda: client.refund.all({"count": 1}))
             assert (whole["count"], whole["items"][0]["id"]) == (1, second["id"])
+            made = second["created_at"]
+            period = {"from": made - 60, "to": made + 60, "count": 100, "skip": 1}
+            inside = await at.call(lambda: client.refund.all(period))
+            assert [each["payment_id"] for each in inside["items"]] == [id]
+            later = await at.call(lambda: client.refund.all({"from": made + 60, "to": made + 99}))
+            assert later["count"] == 0
 
     run(scenario())
 

@@ -57,6 +57,9 @@ CALLS: dict[str, tuple[str, str, str, str]] = {
         "POST", "/v1/refunds", "payment_intent={intent}&amount=5&metadata[a]=b", ""
     ),
     "refunds are listed": ("GET", "/v1/refunds", "payment_intent={intent}", ""),
+    "refunds of a period are listed": (
+        "GET", "/v1/refunds", "limit=2&created[gte]=1&created[lt]=4000000000", ""
+    ),
     "a customer is created": ("POST", "/v1/customers", "email=a@b.co&name=Ada", ""),
     "a customer is changed": ("POST", "/v1/customers/{customer}", "name=Eve", ""),
     "its payment methods are listed": (
