@@ -16,12 +16,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments.api_keys.models import ApiKey
 from payments.errors import ConflictError, NotFoundError, UnprocessableError
 from payments.people import audit
+from payments.people.models import UserRow
 
 Mode = Literal["live", "test"]
 
@@ -133,9 +134,13 @@ async def list_for(session: AsyncSession, customer_id: UUID) -> Sequence[ApiKey]
 
 
 async def find(session: AsyncSession, secret: str) -> ApiKey | None:
-    """Return the key that this is, if it can be used; notes the day."""
+    """Return the key that this is, if it can be used; notes the day.
+
+    A key is its owner's: whoever is locked out does nothing through it either, and can again once
+    they are let in. So it is asked at every use, and kept in no cache.
+    """
     key: ApiKey | None = await session.scalar(
-        select(ApiKey).where(ApiKey.digest == digest(secret), *_usable())
+        select(ApiKey).where(ApiKey.digest == digest(secret), *_usable(), ~_owner_is_locked())
     )
     today = datetime.now(UTC).date()
     if key is not None and key.last_used_on != today:
@@ -145,6 +150,10 @@ async def find(session: AsyncSession, secret: str) -> ApiKey | None:
 
 def _usable() -> tuple[ColumnElement[bool], ...]:
     return (ApiKey.revoked_at.is_(None), ApiKey.expires_at > func.now())
+
+
+def _owner_is_locked() -> ColumnElement[bool]:
+    return exists().where(UserRow.id == ApiKey.customer_id, UserRow.disabled_at.is_not(None))
 
 
 async def _mine(session: AsyncSession, customer_id: UUID, key_id: UUID) -> ApiKey:

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from payments.api_keys.service import MOST, SCOPES
 from payments.errors import endpoints
+from payments.people import repository
 from payments.resources import Resources
 from tests.app.fixtures import BOB, USER_HEADER
 from tests.app.orders.helpers import scalar
@@ -103,6 +104,37 @@ async def test_a_replaced_key_lives_on_for_a_while_and_a_revoked_one_does_not(
     assert (await client.delete(f"/api/v1/api-keys/{new['id']}")).status_code == 204
     answer = await client.get("/api/v1/orders", headers=bearer(new["secret"]))
     assert answer.status_code == 401
+
+
+async def test_a_key_ends_with_its_owners_lock_and_comes_back_with_them(
+    keys: FastAPI, client: httpx.AsyncClient, resources: Resources
+) -> None:
+    async with resources.database.transaction() as session:
+        owner = await repository.add(session, email="a@shop.example", password_hash="$argon2id$x")
+        bystander = await repository.add(
+            session, email="b@shop.example", password_hash="$argon2id$x"
+        )
+    assert owner is not None
+    secrets = []
+    for person in (owner, bystander):
+        client.headers[USER_HEADER] = str(person)
+        secrets.append((await make(client, "orders:read", "orders:write"))["secret"])
+
+    async def statuses() -> list[int]:
+        body = {"sku": "coffee", "currency": "EUR", "quantity": 1}
+        headers = {"Idempotency-Key": "k"}
+        return [
+            (
+                await client.post("/api/v1/orders", json=body, headers=bearer(s) | headers)
+            ).status_code
+            for s in secrets
+        ]
+
+    assert await statuses() == [201, 201]
+    await keys.state.people.set_locked(owner, locked=True, by="ada")
+    assert await statuses() == [401, 201], "somebody who is locked out orders nothing by a program"
+    await keys.state.people.set_locked(owner, locked=False, by="ada")
+    assert await statuses() == [201, 201]
 
 
 @pytest.mark.parametrize(
