@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -240,6 +241,8 @@ async def test_secrets_are_sealed_in_the_database(
         "https:///hooks",
         "ftp://shop.example/",
         "https://shop.example:port/",
+        "https://münchen.example/",
+        "https://shop.example/\x7f",
     ],
 )
 async def test_an_address_that_no_webhook_goes_to_is_refused_by_name(
@@ -251,11 +254,41 @@ async def test_an_address_that_no_webhook_goes_to_is_refused_by_name(
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "localhost", "10.1.2.3", "169.254.169.254", "[::1]", "192.168.0.1", "[fd00::1]"],
-)
+    [
+        "127.0.0.1", "localhost", "10.1.2.3", "169.254.169.254", "[::1]", "192.168.0.1",
+        "[fd00::1]", "224.0.0.251", "[ff0e::1]", "192.88.99.1", "[::ffff:10.0.0.1]",
+        # Each stands for an IPv4 address, here a private one; and what was private once.
+        "[64:ff9b::a00:1]", "[64:ff9b:1::a00:1]", "[2002:a00:1::1]", "[2001:0:a00:1::1]",
+        "[fec0::1]", "a" * 64 + ".example",
+    ],
+)  # fmt: skip
 async def test_nothing_is_sent_into_a_private_network(host: str) -> None:
     with pytest.raises(BadAddressError):
         await addresses.look_up(f"https://{host}/hooks")
+
+
+@pytest.mark.parametrize("number", ["1.1.1.1", "2606:4700:4700::1111", "2a00:1450:4001::2003"])
+def test_what_is_public_is_told(number: str) -> None:
+    assert addresses.is_public(number)
+
+
+async def test_nobody_learns_which_names_exist_in_our_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known: dict[str, list[Any]] = {"inside.example": [(0, 0, 0, "", ("10.0.0.7", 443))]}
+
+    def find(host: str, *_: object, **__: object) -> list[Any]:
+        if host not in known:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        return known[host]
+
+    monkeypatch.setattr(addresses.socket, "getaddrinfo", find)
+    answers = set()
+    for host in ("inside.example", "nobody.example"):
+        with pytest.raises(BadAddressError) as refused:
+            await addresses.look_up(f"https://{host}/hooks")
+        answers.add(str(refused.value).replace(host, "…"))
+    assert len(answers) == 1
 
 
 async def test_nobody_touches_another_customers_endpoint(client: httpx.AsyncClient) -> None:
