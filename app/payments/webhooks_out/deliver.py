@@ -7,8 +7,10 @@ days is disabled too, and its owner sees why.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -29,6 +31,7 @@ from payments.webhooks_out.models import Delivery, Endpoint, Message
 log = get_logger(__name__)
 
 TIMEOUT_SECONDS: Final = 10.0
+"""For all of an attempt. A limit per read is none: a header line every few seconds keeps it."""
 PAUSES: Final = tuple(
     timedelta(seconds=s) for s in (5, 60, 300, 1800, 7200, 18000, 36000, 36000, 50400, 50400)
 )
@@ -93,30 +96,37 @@ async def send(attempt: Attempt, *, outgoing_ca: str | None, allow_private: bool
     stamp = int(datetime.now(UTC).timestamp())
     signed = signing.headers(attempt.message_id, stamp, attempt.body, attempt.secrets)
     try:
-        target = await look_up(attempt.url, allow_private=allow_private)
-        async with (
-            httpx.AsyncClient(
-                verify=context_with_extra(outgoing_ca), timeout=TIMEOUT_SECONDS, trust_env=False
-            ) as client,
-            client.stream(
-                "POST",
-                target.url,
-                content=attempt.body,
-                headers={
-                    **signed,
-                    "host": target.authority,
-                    "content-type": "application/json",
-                    "user-agent": "payments-webhooks/1",
-                },
-                # The certificate must be the name's, whatever number it led to.
-                extensions={"sni_hostname": target.host},
-            ) as response,
-        ):
-            return Answer(status=response.status_code, error=None)  # the body is not even read
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            return await _post(attempt, signed, outgoing_ca, allow_private=allow_private)
     except BadAddressError as error:
         return Answer(status=None, error=str(error))
-    except (httpx.HTTPError, OSError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         return Answer(status=None, error=type(error).__name__)
+
+
+async def _post(
+    attempt: Attempt, signed: Mapping[str, str], outgoing_ca: str | None, *, allow_private: bool
+) -> Answer:
+    target = await look_up(attempt.url, allow_private=allow_private)
+    async with (
+        httpx.AsyncClient(
+            verify=context_with_extra(outgoing_ca), timeout=TIMEOUT_SECONDS, trust_env=False
+        ) as client,
+        client.stream(
+            "POST",
+            target.url,
+            content=attempt.body,
+            headers={
+                **signed,
+                "host": target.authority,
+                "content-type": "application/json",
+                "user-agent": "payments-webhooks/1",
+            },
+            # The certificate must be the name's, whatever number it led to.
+            extensions={"sni_hostname": target.host},
+        ) as response,
+    ):
+        return Answer(status=response.status_code, error=None)  # the body is not even read
 
 
 async def again(session: AsyncSession, delivery: Delivery) -> None:

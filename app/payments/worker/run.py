@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from procrastinate import PsycopgConnector
+from procrastinate import App, PsycopgConnector
 
 from payments import jobs, resources
 from payments.ops.logs import get_logger
@@ -17,16 +18,24 @@ from payments.resources import Resources
 from payments.schema.base import SCHEMA
 from payments.schema.connect import libpq_parameters
 from payments.settings import ServiceSettings
-from payments.worker.tasks import build
+from payments.worker import deliveries, tasks
 
 log = get_logger(__name__)
 
 CONCURRENCY: Final = 4
+DELIVERIES_AT_ONCE: Final = 8
+"""Mostly they wait for somebody else's server, and need nothing of ours meanwhile."""
+
+QUERY_CONNECTIONS: Final = 3
+"""With the one that listens, what `stacks` counts for a worker; each is needed for moments."""
+
 HEARTBEAT_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 20.0
 """How long running jobs may take to end; then they are aborted and run again elsewhere."""
 
 POLLING_SECONDS: Final = 5.0
+DELIVERIES_POLLING_SECONDS: Final = 1.0
+"""Deliveries are only polled for: to listen would take another connection."""
 
 
 def run(settings: ServiceSettings) -> None:
@@ -35,7 +44,7 @@ def run(settings: ServiceSettings) -> None:
 
 
 async def _run(settings: ServiceSettings) -> None:
-    made = resources.build(settings, name="payments-worker", pool_size=CONCURRENCY + 1)
+    made = resources.build(settings, name="payments-worker", pool_size=CONCURRENCY + 2)
     BUILD.labels(settings.release).set(1)
     try:
         await made.database.verify_role()
@@ -51,42 +60,78 @@ async def work(made: Resources, parameters: dict[str, object]) -> None:
         # A direct connection, not the pool: LISTEN belongs to a session.
         kwargs={**parameters, "options": f"-c search_path={SCHEMA},pg_temp"},
         min_size=1,
-        max_size=CONCURRENCY + 2,
+        max_size=QUERY_CONNECTIONS,
     )
-    app = build(connector, made)
+    money, telling = tasks.build(connector, made), deliveries.build(connector, made)
     heartbeat = made.settings.run_dir / HEARTBEAT_FILE
-    async with app.open_async():
+    async with money.open_async():
         beating = asyncio.create_task(_beat(heartbeat))
-        working = asyncio.create_task(
-            app.run_worker_async(
-                queues=[jobs.QUEUE],
-                name="payments",
-                concurrency=CONCURRENCY,
-                wait=True,
-                fetch_job_polling_interval=POLLING_SECONDS,
-                shutdown_graceful_timeout=STOP_SECONDS,
-                # A sweep every 15 s would leave thousands of finished rows a day.
-                delete_jobs="successful",
-                install_signal_handlers=False,
-                listen_notify=True,
-            )
-        )
-        _stop_on_signals(working)
+        runners = [
+            asyncio.create_task(
+                _runner(
+                    money,
+                    jobs.QUEUE,
+                    concurrency=CONCURRENCY,
+                    fetch_job_polling_interval=POLLING_SECONDS,
+                    listen_notify=True,
+                )
+            ),
+            asyncio.create_task(
+                _runner(
+                    telling,
+                    jobs.DELIVERIES,
+                    concurrency=DELIVERIES_AT_ONCE,
+                    fetch_job_polling_interval=DELIVERIES_POLLING_SECONDS,
+                    listen_notify=False,
+                )
+            ),
+        ]
+        _stop_on_signals(runners)
         log.info("worker.started")
         try:
-            await working
-        except asyncio.CancelledError:
-            log.info("worker.stopped")
+            await _until_one_ends(runners)
         finally:
+            log.info("worker.stopped")
             beating.cancel()
             heartbeat.unlink(missing_ok=True)
 
 
-def _stop_on_signals(working: asyncio.Task[None]) -> None:
-    """Cancel the worker's task: it then fetches no more jobs and waits for the running ones."""
+async def _runner(app: App, queue: str, **how: Any) -> None:
+    await app.run_worker_async(
+        queues=[queue],
+        name=queue,
+        wait=True,
+        shutdown_graceful_timeout=STOP_SECONDS,
+        # A sweep every 15 s would leave thousands of finished rows a day.
+        delete_jobs="successful",
+        install_signal_handlers=False,
+        **how,
+    )
+
+
+async def _until_one_ends(runners: Sequence[asyncio.Task[None]]) -> None:
+    """Wait for one of them, stop the others, and raise what ended it: alone none is a worker."""
+    try:
+        await asyncio.wait(runners, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        _stop(runners)
+        ended = await asyncio.gather(*runners, return_exceptions=True)
+    for error in ended:
+        if isinstance(error, Exception):
+            raise error
+
+
+def _stop(runners: Sequence[asyncio.Task[None]]) -> None:
+    """Have them fetch no more jobs and wait for the running ones, which a second time would end."""
+    for runner in runners:
+        if not runner.cancelling():
+            runner.cancel()
+
+
+def _stop_on_signals(runners: Sequence[asyncio.Task[None]]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, working.cancel)
+        loop.add_signal_handler(number, _stop, runners)
 
 
 async def _beat(path: Path) -> None:

@@ -1,4 +1,6 @@
-"""The jobs. Each says what to look at; what is to be done is read from the database then.
+"""The jobs, but for those that talk to customers' servers (`deliveries`).
+
+Each says what to look at; what is to be done is read from the database then.
 
 A job may run twice, and may find that somebody else did its work: both are fine. Sweeps by the
 clock find what no job points to any more (a job that failed, a worker that died). No job has a
@@ -8,19 +10,17 @@ clock find what no job points to any more (a job that failed, a worker that died
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final
 from uuid import UUID
 
 from procrastinate import App, BaseConnector
 from procrastinate.jobs import Status
-from prometheus_client import Counter
 
 from payments import jobs
 from payments.idempotency import store as idempotency
 from payments.inbox import service as inbox
 from payments.ledger import service as ledger
 from payments.ops.logs import get_logger
-from payments.ops.metrics import REGISTRY
 from payments.orders import repair
 from payments.reconcile import command as reconciling
 from payments.reconcile import health
@@ -28,20 +28,11 @@ from payments.refunds import repair as refund_repair
 from payments.resources import Resources
 from payments.subscriptions import step as subscriptions
 from payments.subscriptions import unwanted
-from payments.webhooks_out import deliver as webhooks_out
 from payments.webhooks_out import messages
 from payments.worker import invariants
+from payments.worker.sweeps import Id, attempt
 
 log = get_logger(__name__)
-
-Id = TypeVar("Id", int, UUID)
-
-SWEEP_FAILURES: Final = Counter(
-    "sweep_failures_total",
-    "Things that were due and could not be done; they are tried again.",
-    ("what",),
-    registry=REGISTRY,
-)
 
 BATCH: Final = 100
 FAILED_JOBS_KEPT_HOURS: Final = 72
@@ -68,10 +59,6 @@ def build(connector: BaseConnector, resources: Resources) -> App:
     @app.task(name=jobs.LEARN_METHOD, queue=jobs.QUEUE, retry=5)
     async def learn_method(subscription_id: str, payment_id: str) -> None:
         await subscriptions.learn_method(resources, UUID(subscription_id), UUID(payment_id))
-
-    @app.task(name=jobs.DELIVER_WEBHOOK, queue=jobs.QUEUE)
-    async def deliver_webhook(delivery_id: int) -> None:
-        await webhooks_out.deliver(resources, delivery_id)
 
     @app.task(name=jobs.RECONCILE_NOW, queue=jobs.QUEUE)
     async def reconcile_now(gateway: str) -> None:
@@ -165,13 +152,11 @@ async def sweep(resources: Resources) -> None:
         refunds = await refund_repair.due(session, most=BATCH)
         renewals = await subscriptions.due(session, most=BATCH)
         for_nothing = await unwanted.due(session, most=BATCH)
-        deliveries = await webhooks_out.due(session, most=BATCH)
     await _each("event", process, resources, events)
     await _each("payment", repair.repair, resources, payments)
     await _each("refund", refund_repair.repair, resources, refunds)
     await _each("subscription", subscriptions.step, resources, renewals)
     await _each("unwanted money", unwanted.give_back, resources, for_nothing)
-    await _each("delivery", webhooks_out.deliver, resources, deliveries)
 
 
 async def _each(
@@ -180,13 +165,9 @@ async def _each(
     resources: Resources,
     ids: Sequence[Id],
 ) -> None:
-    """Do what is due one by one: what fails is tried at the next sweep, and stops nothing else."""
+    """Do what is due one by one."""
     for one in ids:
-        try:
-            await act(resources, one)
-        except Exception as error:
-            SWEEP_FAILURES.labels(what).inc()
-            log.error("sweep.failed", what=what, id=str(one), exc_info=error)
+        await attempt(what, act, resources, one)
 
 
 async def expire(resources: Resources) -> None:

@@ -1,0 +1,35 @@
+"""Doing what is due, one thing at a time: what fails is tried at the next sweep, and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+from uuid import UUID
+
+from prometheus_client import Counter
+
+from payments.ops.logs import get_logger
+from payments.ops.metrics import REGISTRY
+from payments.resources import Resources
+
+log = get_logger(__name__)
+
+Id = TypeVar("Id", int, UUID)
+
+SWEEP_FAILURES: Final = Counter(
+    "sweep_failures_total",
+    "Things that were due and could not be done; they are tried again.",
+    ("what",),
+    registry=REGISTRY,
+)
+
+
+async def attempt(
+    what: str, act: Callable[[Resources, Id], Awaitable[object]], resources: Resources, one: Id
+) -> None:
+    """Do one thing that is due; when that fails, it stops nothing else."""
+    try:
+        await act(resources, one)
+    except Exception as error:
+        SWEEP_FAILURES.labels(what).inc()
+        log.error("sweep.failed", what=what, id=str(one), exc_info=error)
