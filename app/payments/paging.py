@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Query
@@ -75,6 +76,14 @@ def _decode(cursor: str, parse: Sequence[Callable[[str], Any]]) -> list[Any]:
         return [read(text) for read, text in zip(parse, texts, strict=True)]
     except (binascii.Error, ValueError, OverflowError) as error:
         raise BadCursorError("Ask for the list again, without a cursor.") from error
+
+
+def moment(told: str) -> datetime:
+    """Read a time; one without an offset is not ours, and one that UTC cannot hold is no time."""
+    read = datetime.fromisoformat(told)
+    if read.tzinfo is None:
+        raise ValueError("without an offset")
+    return read.astimezone(UTC)
 
 
 def row_number(told: str) -> int:

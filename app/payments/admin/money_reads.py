@@ -28,7 +28,7 @@ from payments.errors import NotFoundError
 from payments.ledger.models import ExchangeRate
 from payments.orders import suspense
 from payments.orders.models import Order, Payment
-from payments.paging import Page, page, row_number
+from payments.paging import Page, moment, page, row_number
 from payments.payouts.models import Payout
 from payments.reconcile import health
 from payments.reconcile.models import Difference, Run
@@ -36,7 +36,7 @@ from payments.refunds.models import RefundRow
 from payments.subscriptions.models import Subscription
 from payments.webhooks_out.models import Delivery, Endpoint, Message
 
-_MOMENT_AND_ID: Final = (datetime.fromisoformat, UUID)
+_MOMENT_AND_ID: Final = (moment, UUID)
 
 
 async def refunds(

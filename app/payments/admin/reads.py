@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -27,7 +26,7 @@ from payments.inbox.models import InboxRow
 from payments.inbox.service import REPLAYABLE
 from payments.ledger.models import Account, EntryRow, TransferRow
 from payments.orders.models import Order, Payment, StatusChange
-from payments.paging import Page, page, row_number
+from payments.paging import Page, moment, page, row_number
 from payments.people import audit, models
 from payments.worker.invariants import WAITING, check_recent
 
@@ -91,7 +90,7 @@ async def payments(
         session,
         query,
         order=(Payment.created_at, Payment.id),
-        parse=(datetime.fromisoformat, UUID),
+        parse=(moment, UUID),
         cursor=cursor,
         limit=limit,
         view=_payment,
@@ -227,7 +226,7 @@ async def users(
         session,
         query,
         order=(models.UserRow.created_at, models.UserRow.id),
-        parse=(datetime.fromisoformat, UUID),
+        parse=(moment, UUID),
         cursor=cursor,
         limit=limit,
         view=lambda row: UserRow(

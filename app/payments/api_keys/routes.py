@@ -14,6 +14,7 @@ from payments.api_keys import service
 from payments.api_keys.authenticate import mode_of
 from payments.api_keys.models import ApiKey
 from payments.db import RequestSession
+from payments.paging import SIZE, Cursor, Limit
 from payments.security import CurrentPrincipal
 
 router = APIRouter(prefix="/api/v1/api-keys", tags=["api-keys"])
@@ -79,20 +80,30 @@ class MadeKey(KeyOut):
 
 
 class KeyList(BaseModel):
-    """All keys of the caller."""
+    """A page of the caller's keys."""
 
     data: list[KeyOut]
+    next_cursor: str | None
 
 
 def _made(made: service.Made) -> MadeKey:
     return MadeKey(**KeyOut.of(made.key).model_dump(), secret=made.secret)
 
 
-@router.get("", summary="List your keys")
-async def list_keys(principal: CurrentPrincipal, session: RequestSession) -> KeyList:
+@router.get(
+    "",
+    summary="List your keys",
+    responses={400: {"description": "The cursor is not one of this list's."}},
+)
+async def list_keys(
+    principal: CurrentPrincipal,
+    session: RequestSession,
+    cursor: Cursor = None,
+    limit: Limit = SIZE,
+) -> KeyList:
     """List the caller's keys, newest first, ended ones too."""
-    found = await service.list_for(session, principal.id)
-    return KeyList(data=[KeyOut.of(key) for key in found])
+    found = await service.page_for(session, customer_id=principal.id, cursor=cursor, limit=limit)
+    return KeyList(data=[KeyOut.of(key) for key in found.data], next_cursor=found.next_cursor)
 
 
 @router.post(

@@ -19,8 +19,10 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from payments import paging
 from payments.api_keys.models import ApiKey
 from payments.errors import ConflictError, NotFoundError, UnprocessableError
+from payments.paging import Page
 from payments.people import audit
 from payments.people.models import UserRow
 
@@ -123,12 +125,27 @@ async def revoke(session: AsyncSession, *, customer_id: UUID, key_id: UUID) -> N
         await audit.append(session, action="api_key.revoked", actor=customer_id, subject=key.id)
 
 
-async def list_for(session: AsyncSession, customer_id: UUID) -> Sequence[ApiKey]:
-    """Return a customer's keys, newest first, ended ones too."""
+async def page_for(
+    session: AsyncSession, *, customer_id: UUID, cursor: str | None, limit: int
+) -> Page[ApiKey]:
+    """Return a page of a customer's keys, newest first, ended ones too. Raises `BadCursorError`."""
+    return await paging.page(
+        session,
+        select(ApiKey).where(ApiKey.customer_id == customer_id),
+        order=(ApiKey.created_at, ApiKey.id),
+        parse=(paging.moment, UUID),
+        cursor=cursor,
+        limit=limit,
+        view=lambda row: row[0],
+    )
+
+
+async def usable_of(session: AsyncSession, customer_id: UUID) -> Sequence[ApiKey]:
+    """Return the keys that a customer can use, newest first: `MOST` at most."""
     found = await session.scalars(
         select(ApiKey)
-        .where(ApiKey.customer_id == customer_id)
-        .order_by(ApiKey.created_at.desc(), ApiKey.id)
+        .where(ApiKey.customer_id == customer_id, *_usable())
+        .order_by(ApiKey.created_at.desc(), ApiKey.id.desc())
     )
     return found.all()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select
@@ -34,7 +33,7 @@ async def page_for(
         .join(Payment, Payment.id == last)
         .where(Order.customer_id == customer_id),
         order=(Order.created_at, Order.id),
-        parse=(datetime.fromisoformat, UUID),
+        parse=(paging.moment, UUID),
         cursor=cursor,
         limit=limit,
         view=lambda row: view_of(row[0], row[1], row[2]),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
@@ -142,11 +141,9 @@ class DeveloperPages:
                 transaction,
                 customer_id=session.user_id,
                 endpoint_id=endpoint_id,
-                before=None,
-                limit=50,
             )
         return await self._renderer.page(
-            request, "endpoint.html", note=_NOTES.get(told), endpoint=found, sent=sent
+            request, "endpoint.html", note=_NOTES.get(told), endpoint=found, sent=sent.data
         )
 
     async def new_secret(
@@ -220,9 +217,8 @@ class DeveloperPages:
         note: Note | None = None,
         secret: Secret | None = None,
     ) -> Response:
-        now = datetime.now(UTC)
         async with self._database.transaction() as transaction:
-            all_keys = await keys.list_for(transaction, session.user_id)
+            usable = await keys.usable_of(transaction, session.user_id)
             mine = await endpoints.list_for(transaction, session.user_id)
         return await self._renderer.page(
             request,
@@ -230,7 +226,7 @@ class DeveloperPages:
             status,
             note=note,
             secret=secret,
-            keys=[key for key in all_keys if key.revoked_at is None and key.expires_at > now],
+            keys=usable,
             endpoints=mine,
             scopes=keys.SCOPES,
         )

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from payments.db import RequestSession
+from payments.paging import SIZE, Cursor, Limit
 from payments.resources import Resources
 from payments.security import CurrentPrincipal
 from payments.webhooks_out import service
@@ -133,7 +134,7 @@ class DeliveryPage(BaseModel):
     """Deliveries, newest first."""
 
     data: list[DeliveryOut]
-    next_cursor: int | None
+    next_cursor: str | None
 
 
 def _seal(request: Request) -> Seal:
@@ -192,23 +193,26 @@ async def switch(
     return EndpointOut.of(endpoint)
 
 
-@router.get("/{endpoint_id}/deliveries", summary="List deliveries", responses=_NOT_MINE)
+@router.get(
+    "/{endpoint_id}/deliveries",
+    summary="List deliveries",
+    responses={**_NOT_MINE, 400: {"description": "The cursor is not one of this list's."}},
+)
 async def list_deliveries(
     endpoint_id: UUID,
     principal: CurrentPrincipal,
     session: RequestSession,
-    cursor: Annotated[int | None, Query(ge=1, le=2**53 - 1)] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    cursor: Cursor = None,
+    limit: Limit = SIZE,
 ) -> DeliveryPage:
     """List what an endpoint was told, newest first."""
     found = await service.deliveries(
         session,
         customer_id=principal.id,
         endpoint_id=endpoint_id,
-        before=cursor,
-        limit=limit + 1,
+        cursor=cursor,
+        limit=limit,
     )
-    page = found[:limit]
     return DeliveryPage(
         data=[
             DeliveryOut(
@@ -222,9 +226,9 @@ async def list_deliveries(
                 delivered_at=sent.delivery.delivered_at,
                 created_at=sent.delivery.created_at,
             )
-            for sent in page
+            for sent in found.data
         ],
-        next_cursor=page[-1].delivery.id if len(found) > limit else None,
+        next_cursor=found.next_cursor,
     )
 
 

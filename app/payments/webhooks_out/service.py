@@ -11,7 +11,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from payments import paging
 from payments.errors import ConflictError, NotFoundError, UnprocessableError
+from payments.paging import Page
 from payments.people import audit
 from payments.webhooks_out import addresses, deliver, signing
 from payments.webhooks_out.messages import TYPES
@@ -123,21 +125,22 @@ async def deliveries(
     *,
     customer_id: UUID,
     endpoint_id: UUID,
-    before: int | None,
-    limit: int,
-) -> list[Sent]:
-    """Return an endpoint's deliveries, newest first. Raises `NotFoundError`."""
+    cursor: str | None = None,
+    limit: int = paging.SIZE,
+) -> Page[Sent]:
+    """Return an endpoint's deliveries, newest first. Raises `NotFoundError`, `BadCursorError`."""
     await mine(session, customer_id, endpoint_id, lock=False)
-    query = (
+    return await paging.page(
+        session,
         select(Delivery, Message.type)
         .join(Message, Message.id == Delivery.message_id)
-        .where(Delivery.endpoint_id == endpoint_id)
-        .order_by(Delivery.id.desc())
-        .limit(limit)
+        .where(Delivery.endpoint_id == endpoint_id),
+        order=(Delivery.id,),
+        parse=(paging.row_number,),
+        cursor=cursor,
+        limit=limit,
+        view=lambda row: Sent(delivery=row[0], type=row[1]),
     )
-    if before is not None:
-        query = query.where(Delivery.id < before)
-    return [Sent(delivery=row, type=type_) for row, type_ in await session.execute(query)]
 
 
 async def redeliver(
