@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments.db import Database
 from payments.errors import UnprocessableError
+from payments.idempotency.store import KeyReusedError
 from payments.ledger import exchange as fx
 from payments.ledger import service as ledger
 from payments.ledger.batch import Batcher
@@ -56,11 +57,13 @@ def money_of(amount: int, currency: str) -> Money:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """A transfer as its sender sees it: `out` left the wallet, `came` reached the other one."""
+    """A transfer as its sender sees it: `out` left the wallet, `came` reached that of `to`."""
 
     id: UUID
     out: Money
     came: Money
+    to: str
+    subject: str | None
     at: datetime
 
 
@@ -75,16 +78,20 @@ async def send(
 ) -> Moved:
     """Send wallet money to whoever has that address; one `request_key` sends once.
 
-    Raises `InsufficientFundsError`, `TransferImpossibleError`.
+    Raises `InsufficientFundsError`, `TransferImpossibleError`, and `KeyReusedError` for a key that
+    has moved something else, however long ago: its answer is forgotten sooner than the transfer.
     """
     key = _key("sent", request_key)
+    address = emails.normalise(recipient_email)
     async with database.transaction() as session:
         known = await _found(session, key)
-        if known is not None:
-            return known
-        await _require(session, sender, money)
-        address = emails.normalise(recipient_email)
+        if known is None:
+            await _require(session, sender, money)
         recipient = await repository.by_email(session, address) if address else None
+    if known is not None:
+        if recipient is None or (known.to, known.out) != (ledger.customer(recipient.id), money):
+            raise KeyReusedError
+        return known
     if recipient is None or recipient.disabled or recipient.id == sender:
         raise TransferImpossibleError
     wallet = ledger.wallet_of(money.currency)
@@ -111,12 +118,15 @@ async def exchange(
 ) -> Moved:
     """Exchange `amount` minor units of a rate's base for its quote, at that rate or not at all.
 
-    Raises `RateChangedError`, `NothingLeftError`, `InsufficientFundsError`.
+    Raises `RateChangedError`, `NothingLeftError`, `InsufficientFundsError`, and `KeyReusedError` as
+    `send` does.
     """
     key = _key("exchanged", request_key)
     async with database.transaction() as session:
         known = await _found(session, key)
         if known is not None:
+            if (known.subject, known.out.amount) != (_subject(rate_id), amount):
+                raise KeyReusedError
             return known
         rate = await fx.by_id(session, rate_id)
         newest = None if rate is None else await fx.rate(session, rate.base, rate.quote)
@@ -132,9 +142,13 @@ async def exchange(
         owner=ledger.customer(owner),
         source=source,
         target=target,
-        subject=f"rate:{rate.id}",
+        subject=_subject(rate.id),
     )
     return await _post(database, batcher, transfer)
+
+
+def _subject(rate_id: int) -> str:
+    return f"rate:{rate_id}"
 
 
 def _key(what: str, request_key: str) -> str:
@@ -151,10 +165,10 @@ async def _post(database: Database, batcher: Batcher, transfer: Transfer) -> Mov
 
 
 async def _found(session: AsyncSession, key: str) -> Moved | None:
-    """Return what was moved under a key: the first customer's entries of it, out and in."""
+    """Return what was moved under a key, between customers or within one's wallets."""
     rows = (
         await session.execute(
-            select(TransferRow, EntryRow.amount, EntryRow.currency)
+            select(TransferRow, EntryRow.amount, EntryRow.currency, Account.owner)
             .join(EntryRow, EntryRow.transfer_id == TransferRow.id)
             .join(Account, Account.id == EntryRow.account_id)
             .where(TransferRow.key == key, Account.owner.like("customer:%"))
@@ -162,9 +176,12 @@ async def _found(session: AsyncSession, key: str) -> Moved | None:
     ).all()
     if not rows:
         return None
-    out = next(Money(-amount, currency) for _, amount, currency in rows if amount < 0)
-    came = next(Money(amount, currency) for _, amount, currency in rows if amount > 0)
-    return Moved(id=rows[0][0].id, out=out, came=came, at=rows[0][0].created_at)
+    transfer = rows[0][0]
+    out = next(Money(-amount, currency) for _, amount, currency, _ in rows if amount < 0)
+    came, to = next((Money(n, currency), owner) for _, n, currency, owner in rows if n > 0)
+    return Moved(
+        id=transfer.id, out=out, came=came, to=to, subject=transfer.subject, at=transfer.created_at
+    )
 
 
 async def _require(session: AsyncSession, sender: UUID, money: Money) -> None:

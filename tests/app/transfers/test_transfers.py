@@ -12,6 +12,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI
+from sqlalchemy import text
 
 from payments.ledger import exchange as fx
 from payments.ledger import service as ledger
@@ -85,6 +86,26 @@ async def test_money_goes_from_one_wallet_to_the_other_once(
         headers={"Idempotency-Key": "alias"},
     )
     assert other.status_code == 201, other.text
+
+
+async def test_a_key_whose_answer_is_forgotten_moves_nothing_else_and_says_so(
+    client: httpx.AsyncClient, resources: Resources, postgres: Cluster, database_name: str
+) -> None:
+    with postgres.connect(MIGRATOR, database_name) as connection:
+        connection.execute(
+            "INSERT INTO payments.users (email, password_hash) VALUES ('eve@example.com', %s)",
+            (HASH,),
+        )
+    sent = (await send(client)).json()
+    for changes in ({"to": "eve@example.com"}, {"amount": 1}, {"currency": "USD"}, {"to": "x"}, {}):
+        async with resources.database.transaction() as session:
+            await session.execute(text("DELETE FROM payments.idempotency_keys"))
+        again = await send(client, **changes)
+        if changes:
+            assert (again.status_code, again.json()["code"]) == (422, "idempotency_key_reused")
+        else:
+            assert (again.status_code, again.json()) == (201, sent), "what it asked for is told"
+    assert (await wallet(resources, ALICE), await wallet(resources, BOB)) == (7_500, 2_500)
 
 
 async def test_nobody_learns_who_has_an_account(
@@ -189,6 +210,10 @@ async def test_an_exchange_has_two_legs_at_the_rate_that_was_shown(
     assert made.status_code == 201, made.text
     assert made.json()["sold"] == {"amount": 999, "currency": "EUR"}
     assert made.json()["bought"] == {"amount": 1082, "currency": "USD"}, "rounded down, once"
+    assert (await swap(client, rate_id, 999)).json() == made.json()
+    async with resources.database.transaction() as session:
+        await session.execute(text("DELETE FROM payments.idempotency_keys"))
+    assert (await swap(client, rate_id, 998)).json()["code"] == "idempotency_key_reused"
     assert (await swap(client, rate_id, 999)).json() == made.json()
     assert await wallet(resources, ALICE) == 10_000 - 999
     assert await wallet(resources, ALICE, "USD") == 1082
