@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from payments.admin.money_api import decimal
 from payments.admin.money_desk import MoneyDesk, Typed
 from payments.admin.money_forms import (
     cancel_form,
+    far_rate_form,
     rate_form,
     reconcile_forms,
 )
@@ -125,12 +127,13 @@ class BooksPages(MoneyDesk):
         *,
         status: int = 200,
         note: Note | None = None,
+        far: Mapping[str, str] | None = None,
     ) -> Response:
         async with self._database.transaction() as session:
             page = await reads.rates(session, cursor=cursor, limit=SIZE)
         view = View(
             title="Exchange rates",
-            forms=[rate_form()],
+            forms=[rate_form() if far is None else far_rate_form(far)],
             tables=[lists.rates(page.data)],
             path="/admin/rates",
             next_cursor=page.next_cursor,
@@ -145,24 +148,31 @@ class BooksPages(MoneyDesk):
         quote: Typed = "",
         rate: Typed = "",
         hours: Typed = "",
+        far: Typed = "",
     ) -> Response:
-        """Add a rate."""
+        """Add a rate; one that is far from the last one is asked about first."""
+        asked: dict[str, str] = {}
 
         async def act() -> str:
             if not hours.isascii() or not hours.isdigit():
                 raise actions.BadRateError("Say for how many hours it holds.")
-            await actions.add_rate(
-                self._database,
-                admin,
-                base=base.strip().upper(),
-                quote=quote.strip().upper(),
-                rate=decimal(rate.strip()),
-                hours=int(hours[:6]),
-            )
+            try:
+                await actions.add_rate(
+                    self._database,
+                    admin,
+                    base=base.strip().upper(),
+                    quote=quote.strip().upper(),
+                    rate=decimal(rate.strip()),
+                    hours=int(hours[:6]),
+                    far_is_meant=far == "meant",
+                )
+            except actions.FarRateError:
+                asked.update(base=base, quote=quote, rate=rate, hours=hours)
+                raise
             return "/admin/rates?told=rate-added"
 
         async def again(status: int, note: Note) -> Response:
-            return await self._rates(request, admin, status=status, note=note)
+            return await self._rates(request, admin, status=status, note=note, far=asked or None)
 
         return await self._act(request, admin, act, again)
 

@@ -6,6 +6,7 @@ says, so one person asks and another approves (`payouts.service`).
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -22,6 +23,7 @@ from payments.admin.money_views import PayoutLine, RateLine, ReviewLine
 from payments.db import Database
 from payments.errors import NotFoundError, UnprocessableError
 from payments.gateways.registry import GatewayUnavailableError
+from payments.ledger import exchange as fx
 from payments.ledger.models import ExchangeRate
 from payments.money import Money, MoneyError
 from payments.orders import suspense
@@ -39,6 +41,9 @@ from payments.subscriptions.service import SubscriptionView
 
 _AMOUNT: Final = re.compile(r"[0-9]{1,13}(\.[0-9]{1,9})?")
 LONGEST_RATE: Final = timedelta(days=7)
+FARTHEST_RATE: Final = Decimal("0.2")
+"""How much of the last rate a new one may be away from it; no pair of currencies moves so in a day,
+and a slip of a digit or of the pair's order does."""
 
 
 class BadAmountError(UnprocessableError):
@@ -51,6 +56,15 @@ class BadRateError(UnprocessableError):
     """The rate is none, or is to hold for too long."""
 
     code, title = "bad_rate", "This is not a rate that can be used."
+
+
+class FarRateError(BadRateError):
+    """The rate is so far from the last one that it may be a slip: every exchange gives money away.
+
+    Whoever means it says so, and it is added.
+    """
+
+    code, title = "rate_far_from_last", "This rate is far from the last one of the pair."
 
 
 def money_of(text: str, currency: str) -> Money:
@@ -67,6 +81,12 @@ def money_of(text: str, currency: str) -> Money:
     return money
 
 
+def _request_key(admin: Admin, key: str) -> str:
+    """Return what an admin's key is kept as; cut to fit instead, two long ones would be one."""
+    told = f"{admin.actor}\0{key}"
+    return f"admin:{hashlib.sha256(told.encode()).hexdigest()}"
+
+
 async def refund(
     resources: Resources,
     admin: Admin,
@@ -80,7 +100,7 @@ async def refund(
 
     Raises as `refunds.service.request`.
     """
-    request_key = f"admin:{admin.actor}:{key}"[:200]
+    request_key = _request_key(admin, key)
     async with resources.database.transaction() as session:
         if not await session.scalar(select(exists().where(RefundRow.request_key == request_key))):
             await audit.append(
@@ -113,7 +133,7 @@ async def request_payout(
             merchant=merchant,
             money=money,
             requested_by=admin.person,
-            request_key=f"admin:{admin.actor}:{key}"[:200],
+            request_key=_request_key(admin, key),
         )
         return await _audited_payout(session, admin, "payout.requested", payout_line(row))
 
@@ -194,9 +214,19 @@ async def reconcile_now(resources: Resources, admin: Admin, gateway: str) -> Non
 
 
 async def add_rate(
-    database: Database, admin: Admin, *, base: str, quote: str, rate: Decimal, hours: int
+    database: Database,
+    admin: Admin,
+    *,
+    base: str,
+    quote: str,
+    rate: Decimal,
+    hours: int,
+    far_is_meant: bool = False,
 ) -> RateLine:
-    """Add an exchange rate that holds from now on. Raises `BadRateError`."""
+    """Add an exchange rate that holds from now on.
+
+    Raises `BadRateError`, and `FarRateError` unless `far_is_meant`.
+    """
     now = datetime.now(UTC)
     lasts = timedelta(hours=hours)
     if base == quote or not rate.is_finite() or not 0 < rate < 10**12:
@@ -212,6 +242,10 @@ async def add_rate(
     if exact != rate:
         raise BadRateError("It has at most twelve decimals.")
     async with database.transaction() as session:
+        last = await fx.last(session, base, quote) or exact
+        far = abs(exact - last) > last * FARTHEST_RATE
+        if far and not far_is_meant:
+            raise FarRateError(f"The last one was {last.normalize():f}. Say so if it is meant.")
         row = ExchangeRate(
             base=base,
             quote=quote,
@@ -227,7 +261,8 @@ async def add_rate(
             action="exchange_rate.added",
             actor=admin.actor,
             subject=f"rate:{row.id}",
-            detail={"pair": f"{base}/{quote}", "rate": f"{rate:f}", "hours": str(hours)},
+            detail={"pair": f"{base}/{quote}", "rate": f"{rate:f}", "hours": str(hours)}
+            | ({"far_from": f"{last:f}"} if far else {}),
         )
         return rate_line(row)
 

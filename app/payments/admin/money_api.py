@@ -75,6 +75,7 @@ class NewRate(_Body):
     quote: Currency
     rate: Annotated[str, Field(max_length=32)]
     hours: Annotated[int, Field(ge=1, le=168, strict=True)]
+    far_is_meant: Annotated[bool, Field(strict=True)] = False
 
 
 class Reconciliation(_Body):
@@ -273,6 +274,7 @@ class MoneyApi:
             quote=payload.quote,
             rate=decimal(payload.rate),
             hours=payload.hours,
+            far_is_meant=payload.far_is_meant,
         )
 
     async def subscriptions(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -122,6 +122,17 @@ def rate_form() -> Form:
             Input(name="hours", label="Hours it holds", value="24", maxlength=3),
         ),
         buttons=(("", "", "Add"),),
+    )
+
+
+def far_rate_form(asked: Mapping[str, str]) -> Form:
+    """Ask whether a rate that is far from the last one is meant."""
+    return Form(
+        title="Add a rate",
+        action="/admin/rates",
+        about=f"{asked['base']} to {asked['quote']} at {asked['rate']}: is that meant?",
+        hidden=tuple(asked.items()),
+        buttons=(("far", "meant", "Yes, add it"),),
     )
 
 

@@ -75,6 +75,21 @@ async def by_id(session: AsyncSession, rate_id: int) -> Rate | None:
     return None if row is None else _rate(row)
 
 
+async def last(session: AsyncSession, base: str, quote: str) -> Decimal | None:
+    """Return what was last said of a pair, whether it holds or not; else of its other direction."""
+    newest = (
+        select(ExchangeRate)
+        .where(ExchangeRate.valid_from <= func.now())
+        .order_by(ExchangeRate.valid_from.desc(), ExchangeRate.id.desc())
+        .limit(1)
+    )
+    row = await session.scalar(newest.filter_by(base=base, quote=quote))
+    if row is not None:
+        return row.rate
+    row = await session.scalar(newest.filter_by(base=quote, quote=base))
+    return None if row is None else 1 / row.rate
+
+
 async def current(session: AsyncSession) -> list[Rate]:
     """Return the newest rate that holds now of every pair of currencies."""
     rows = await session.scalars(
