@@ -8,6 +8,7 @@ tries parked and failed ones again, with growing pauses.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -38,6 +39,16 @@ class NotReplayableError(ConflictError):
     """The event had its effect, or never will: trying it again would change nothing."""
 
     code, title = "not_replayable", "This event does not wait for anything."
+
+
+Listener = Callable[[AsyncSession, GatewayEvent], Awaitable[None]]
+_LISTENERS: list[Listener] = []
+
+
+def listen(listener: Listener) -> None:
+    """Have `listener` called with every event that had its effect, in the same transaction."""
+    if listener not in _LISTENERS:
+        _LISTENERS.append(listener)
 
 
 async def receive(session: AsyncSession, event: GatewayEvent) -> str:
@@ -113,6 +124,9 @@ async def _handle(session: AsyncSession, row: InboxRow, event: GatewayEvent) -> 
     try:
         async with session.begin_nested():
             outcome = await apply(session, event)
+            if outcome.state == "applied":
+                for hear in _LISTENERS:
+                    await hear(session, event)
     except Exception as error:
         if is_away(error):
             raise  # nothing can be kept: the gateway shall deliver again

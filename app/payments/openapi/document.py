@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 
 from payments.errors import PROBLEM_JSON, endpoints
 from payments.idempotency.http import REPLAYED_HEADER, idempotency_key
-from payments.openapi import words
+from payments.openapi import told, words
 from payments.openapi.catalogue import Entry, catalogue
 from payments.openapi.examples import example_of, restore_nulls
 from payments.security import current_principal
@@ -62,6 +62,7 @@ class Document:
                 for method in (route.methods or set()) - {"HEAD"}:
                     operation = made["paths"][route.path_format][method.lower()]
                     _complete(operation, route, method, schemas)
+        told.add_to(made)
         return made
 
 
@@ -86,9 +87,9 @@ def _complete(operation: Json, route: APIRoute, method: str, schemas: Json) -> N
     if not takes_input and "422" in answers:
         del answers["422"]
     for status, meaning in expected.items():
-        told = answers.setdefault(status, {"description": meaning})
-        if told["description"] in ("Validation Error", ""):
-            told["description"] = meaning
+        answer = answers.setdefault(status, {"description": meaning})
+        if answer["description"] in ("Validation Error", ""):
+            answer["description"] = meaning
     for status, answer in answers.items():
         answer["headers"] = _headers(status, keyed=keyed, method=method) | answer.get("headers", {})
         if int(status) >= 400:

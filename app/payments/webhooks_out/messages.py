@@ -7,14 +7,20 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments import jobs
-from payments.orders.models import Order
+from payments.disputes.models import Dispute
+from payments.gateways.protocol import GatewayEvent
+from payments.inbox import service as inbox
+from payments.orders.models import Order, Payment
 from payments.orders.status import Moving, listen
+from payments.refunds.models import RefundRow
 from payments.subscriptions.models import Subscription
 from payments.webhooks_out.models import Delivery, Endpoint, Message
+from payments.webhooks_out.payloads import DisputeTold, OrderTold, RefundTold, SubscriptionTold
 
 TYPES: Final = (
     "order.pending",
@@ -25,6 +31,14 @@ TYPES: Final = (
     "order.paid",
     "order.partially_refunded",
     "order.refunded",
+    "refund.pending",
+    "refund.succeeded",
+    "refund.failed",
+    "refund.remote_failed",
+    "refund.returned",
+    "dispute.opened",
+    "dispute.won",
+    "dispute.lost",
     "subscription.active",
     "subscription.past_due",
     "subscription.paused",
@@ -68,34 +82,54 @@ async def on_move(session: AsyncSession, row: Moving, to: str) -> None:
     if type not in TYPES:
         return
     if isinstance(row, Order):
-        await tell(session, customer_id=row.customer_id, type=type, data=_order(row, to))
+        await _tell(session, row.customer_id, type, OrderTold.model_validate(row), to)
     elif isinstance(row, Subscription):
-        await tell(session, customer_id=row.customer_id, type=type, data=_subscription(row, to))
+        await _tell(session, row.customer_id, type, SubscriptionTold.model_validate(row), to)
+    elif isinstance(row, RefundRow | Dispute):
+        await _tell_of_part(session, row, type, to)
 
 
-def _order(order: Order, status: str) -> dict[str, Any]:
-    return {
-        "id": str(order.id),
-        "sku": order.sku,
-        "quantity": order.quantity,
-        "amount": order.amount,
-        "currency": order.currency,
-        "status": status,
-    }
+async def on_event(session: AsyncSession, event: GatewayEvent) -> None:
+    """Tell of a dispute that an event has opened: it began, so no status has moved."""
+    if event.kind != "dispute_opened":
+        return
+    dispute = await session.scalar(
+        select(Dispute).where(
+            Dispute.gateway == event.gateway,
+            Dispute.account == event.account,
+            Dispute.dispute_ref == event.dispute_ref,
+        )
+    )
+    if dispute is not None:
+        await _tell_of_part(session, dispute, "dispute.opened", dispute.status)
 
 
-def _subscription(subscription: Subscription, status: str) -> dict[str, Any]:
-    end = subscription.period_end
-    return {
-        "id": str(subscription.id),
-        "plan": subscription.plan,
-        "amount": subscription.amount,
-        "currency": subscription.currency,
-        "status": status,
-        "period_end": end.isoformat() if end else None,
-    }
+async def _tell_of_part(
+    session: AsyncSession, row: RefundRow | Dispute, type: str, status: str
+) -> None:
+    """Tell an order's customer of something that is about its payment."""
+    found = await session.execute(
+        select(Order.id, Order.customer_id)
+        .join(Payment, Payment.order_id == Order.id)
+        .where(Payment.id == row.payment_id)
+    )
+    order_id, customer_id = found.one()
+    kind = RefundTold if isinstance(row, RefundRow) else DisputeTold
+    told = kind(
+        id=row.id, order=order_id, amount=row.amount, currency=row.currency, status=row.status
+    )
+    await _tell(session, customer_id, type, told, status)
+
+
+async def _tell(
+    session: AsyncSession, customer_id: UUID, type: str, told: BaseModel, status: str
+) -> None:
+    """Tell it under the status that it is about to have."""
+    data = told.model_copy(update={"status": status}).model_dump(mode="json")
+    await tell(session, customer_id=customer_id, type=type, data=data)
 
 
 def start() -> None:
-    """Tell of every move from now on; both the api and the worker make some."""
+    """Tell of everything from now on; both the api and the worker move something."""
     listen(on_move)
+    inbox.listen(on_event)

@@ -14,6 +14,7 @@ from jsonschema_rs import Draft202012Validator
 
 from payments.errors import PROBLEM_JSON, ProblemError, endpoints
 from payments.openapi.catalogue import catalogue
+from payments.webhooks_out.messages import TYPES
 from tests.app.fixtures import USER_HEADER
 
 Json = dict[str, Any]
@@ -81,6 +82,16 @@ def test_every_refusal_is_a_problem_and_every_answer_tells_of_the_limits(documen
         document["components"]["schemas"]["Problem"],
         document,
     )
+
+
+def test_every_message_that_is_told_is_described_with_an_example_that_fits_it(
+    document: Json,
+) -> None:
+    assert list(document["webhooks"]) == list(TYPES)
+    for type, item in document["webhooks"].items():
+        media = item["post"]["requestBody"]["content"]["application/json"]
+        valid(media["example"], media["schema"], document)
+        assert media["example"]["type"] == type
 
 
 async def test_what_is_documented_as_closed_is_closed_and_what_is_open_is_open(
