@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field
@@ -25,9 +26,13 @@ SANDBOX: Final = "https://api-m.sandbox.paypal.com"
 
 STRIPE_KEY: Final = "payments:stripe-secret-key"
 RAZORPAY_SECRET: Final = "payments:razorpay-key-secret"  # noqa: S105  (a setting's name)
+STRIPE_WEBHOOKS: Final = "payments:stripe-webhook-secrets"
 RAZORPAY_WEBHOOKS: Final = "payments:razorpay-webhook-secrets"
 PAYPAL_SECRET: Final = "payments:paypal-client-secret"  # noqa: S105
 CRYPTOMUS_KEY: Final = "payments:cryptomus-api-key"
+
+END: Final = ";until="
+"""Between a webhook secret and its end, as `payments.gateways.secrets` reads them."""
 
 Amount = Annotated[int, Field(ge=0)]
 
@@ -121,6 +126,7 @@ def secrets(s: Settings, values: Mapping[str, str]) -> Iterator[Problem]:
             reason=f"a {mode[1]} key in the environment {s.environment}",
             remedy=f"store a {wanted} key: pulumi config set --secret {STRIPE_KEY}",
         )
+    yield from _ends(values)
     needs = (
         (s.gateways.razorpay, "razorpay", RAZORPAY_SECRET),
         (s.gateways.paypal, "paypal", PAYPAL_SECRET),
@@ -134,6 +140,35 @@ def secrets(s: Settings, values: Mapping[str, str]) -> Iterator[Problem]:
                 reason=f"gateways.{name} asks for this",
                 remedy=f"pulumi config set --secret {key}, or remove gateways.{name}",
             )
+
+
+def _ends(values: Mapping[str, str]) -> Iterator[Problem]:
+    """What the service would refuse to start with: ends of webhook secrets."""
+    for key in (STRIPE_WEBHOOKS, RAZORPAY_WEBHOOKS):
+        given = [part.strip() for part in values.get(key, "").split(",") if part.strip()]
+        ends = [part.partition(END)[2] if END in part else None for part in given]
+        wrong = [n for n, end in enumerate(ends, 1) if end is not None and not _is_moment(end)]
+        if wrong:
+            yield Problem(
+                field=key,
+                value=HIDDEN,
+                reason=f"number {wrong[0]} has an end that is no time with its zone",
+                remedy=f"write it as secret{END}2026-12-31T00:00:00Z",
+            )
+        elif ends and None not in ends:
+            yield Problem(
+                field=key,
+                value=HIDDEN,
+                reason="each of them has an end: after the last, every delivery would be refused",
+                remedy="add the secret that is to hold from then on, without an end",
+            )
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _on(section: Cryptomus | None) -> Cryptomus | None:

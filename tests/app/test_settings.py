@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from payments.gateways.secrets import active
 from payments.settings import (
     MigrateSettings,
     PrepareSettings,
@@ -48,7 +50,8 @@ def test_the_whole_environment_is_read() -> None:
         "database": "payments",
     }
     assert settings.database.pooled is True
-    assert [s.get_secret_value() for s in settings.stripe.webhook_secrets] == ["whsec_a", "whsec_b"]
+    secrets = [secret.value.get_secret_value() for secret in settings.stripe.webhook_secrets]
+    assert secrets == ["whsec_a", "whsec_b"]
     assert settings.stripe.api_base == "https://api.stripe.test:8443"
     assert "s3cret" not in repr(settings)
 
@@ -266,6 +269,32 @@ def test_all_gateways_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.routing[0].gateways == ("paypal",)
     assert settings.is_live is False
     assert "s3cret" not in repr(settings)
+
+
+@pytest.mark.parametrize("gateway", ["STRIPE", "RAZORPAY"])
+def test_a_webhook_secret_may_have_an_end(monkeypatch: pytest.MonkeyPatch, gateway: str) -> None:
+    name = f"PAYMENTS_{gateway}_WEBHOOK_SECRETS"
+    monkeypatch.setenv(name, "old;until=2026-12-31T01:00:00+01:00, new")
+    settings = load(ServiceSettings)
+    found = getattr(settings, gateway.lower()).webhook_secrets
+    end = datetime(2026, 12, 31, tzinfo=UTC)
+    assert [secret.until for secret in found] == [end, None]
+    assert active(found, end - timedelta(seconds=1)) == ["old", "new"]
+    assert active(found, end) == ["new"]
+    for wrong, why in (
+        ("s3cret;until=2026-13-31T00:00:00Z,new", "the end of number 1 must be a time"),
+        ("new,s3cret;until=2026-12-31T00:00:00", "the end of number 2 must be a time"),
+        ("new,s3cret;until=9999-12-31T23:59:59-12:00", "the end of number 2 must be a time"),
+        ("new,;until=2026-12-31T00:00:00Z", "number 2 has an end and no secret"),
+        ("s3cret;until=2026-12-31T00:00:00Z", "one must be without"),
+    ):
+        monkeypatch.setenv(name, wrong)
+        with pytest.raises(SettingsError) as refused:
+            load(ServiceSettings)
+        (problem,) = refused.value.problems
+        assert problem.startswith(f"{name}: ")
+        assert why in problem
+        assert "s3cret" not in problem
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,30 @@ def test_a_secret_in_plain_text_is_refused_and_not_shown(load: Load, key: str) -
     assert config.values[key] not in str(caught.value), "the error itself would publish it"
 
 
+@pytest.mark.parametrize("key", ["stripe-webhook-secrets", "razorpay-webhook-secrets"])
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("old;until=2026-12-31T00:00:00Z,new", None),
+        ("old;until=2026-12-31,new", "no time with its zone"),
+        ("new,s3cret;until=soon", "number 2 has an end"),
+        ("s3cret;until=2026-12-31T00:00:00Z", "each of them has an end"),
+    ],
+)
+def test_the_ends_of_webhook_secrets_can_be_read(
+    load: Load, key: str, value: str, why: str | None
+) -> None:
+    config = stackfiles.read("staging").changed(f"payments:{key}", value)
+    if why is None:
+        load("staging", config)
+        return
+    with pytest.raises(SettingsError) as caught:
+        load("staging", config)
+    (problem,) = caught.value.problems
+    assert (problem.field, why in problem.reason) == (f"payments:{key}", True)
+    assert "s3cret" not in str(caught.value)
+
+
 GATEWAYS = {
     "razorpay": {"key-id": "rzp_test_1"},
     "paypal": {"client-id": "A" * 80, "api-base": "https://api-m.sandbox.paypal.com"},

@@ -7,13 +7,13 @@ money never share one installation.
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import NoDecode
 
 from payments.access.config import Networks
+from payments.gateways.secrets import WebhookSecrets
 
 ADDRESS: Final = r"^https?://[^/?#]+$"
 ACCOUNT: Final = r"^[a-z0-9_-]{1,40}$"
@@ -22,8 +22,6 @@ RAZORPAY_API: Final = "https://api.razorpay.com"
 RAZORPAY_SCRIPT: Final = "https://checkout.razorpay.com/v1/checkout.js"
 PAYPAL_API: Final = "https://api-m.paypal.com"
 CRYPTOMUS_API: Final = "https://api.cryptomus.com"
-
-Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
 
 
 def split(value: object) -> object:
@@ -56,9 +54,7 @@ class StripeSettings(_Gateway):
     """The Stripe account."""
 
     secret_key: SecretStr | None = None
-    webhook_secrets: Secrets = ()
-
-    _split = field_validator("webhook_secrets", mode="before")(split)
+    webhook_secrets: WebhookSecrets = ()
 
     @property
     def is_live(self) -> bool | None:
@@ -72,13 +68,13 @@ class RazorpaySettings(_Gateway):
 
     key_id: str | None = Field(default=None, pattern=r"^rzp_(live|test)_[A-Za-z0-9]+$")
     key_secret: SecretStr | None = None
-    webhook_secrets: Secrets = ()
+    webhook_secrets: WebhookSecrets = ()
     webhook_sources: Networks = ()
     checkout_script: str = Field(
         default=RAZORPAY_SCRIPT, pattern=r"^https?://[^/?#;,\s]+/[^?#;,\s]+$"
     )
 
-    _split = field_validator("webhook_secrets", "webhook_sources", mode="before")(split)
+    _split = field_validator("webhook_sources", mode="before")(split)
 
     @model_validator(mode="after")
     def _whole(self) -> RazorpaySettings:

@@ -29,6 +29,7 @@ from payments.gateways.protocol import (
 )
 from payments.gateways.razorpay_client import Json, RazorpayClient
 from payments.gateways.reading import decisive, documented, integer, moment, row, text
+from payments.gateways.secrets import active
 from payments.money import Money
 
 NAME: Final = "razorpay"
@@ -61,7 +62,7 @@ class RazorpayGateway:
         self.breaker = Breaker(NAME)
         self._public_url = public_url
         self._key_secret = settings.key_secret.get_secret_value()
-        self._secrets = [secret.get_secret_value() for secret in settings.webhook_secrets]
+        self._secrets = settings.webhook_secrets
         self._client = RazorpayClient(
             self.key_id, self._key_secret, base=self.api_base, outgoing_ca=outgoing_ca
         )
@@ -222,7 +223,7 @@ class RazorpayGateway:
     ) -> GatewayEvent:
         """Verify a delivery against every active secret and read it."""
         return razorpay_events.read(
-            body, headers, secrets=self._secrets, now=now, account=self.account
+            body, headers, secrets=active(self._secrets, now), now=now, account=self.account
         )
 
     async def ping(self) -> None:

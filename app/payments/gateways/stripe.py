@@ -34,6 +34,7 @@ from payments.gateways.protocol import (
     Unreadable,
 )
 from payments.gateways.reading import decisive, documented, row, text
+from payments.gateways.secrets import active
 from payments.money import Money
 from payments.trust import context_with_extra
 
@@ -66,7 +67,7 @@ class StripeGateway:
             raise ValueError("there is no Stripe key")
         self.account = settings.account
         self.breaker = Breaker(NAME)
-        self._secrets = [secret.get_secret_value() for secret in settings.webhook_secrets]
+        self._secrets = settings.webhook_secrets
         key = settings.secret_key.get_secret_value()
         self._live = "_live_" in key
         self._http = _Transport(outgoing_ca)
@@ -250,7 +251,7 @@ class StripeGateway:
         return stripe_events.read(
             body,
             headers.get("stripe-signature"),
-            secrets=self._secrets,
+            secrets=active(self._secrets, now),
             now=now,
             account=self.account,
             live=self._live,

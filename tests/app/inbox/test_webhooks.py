@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from datetime import UTC, datetime
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 from sqlalchemy import text
 
+from payments.gateways.secrets import WebhookSecret
 from payments.inbox import service as inbox
 from payments.inbox import waking
 from payments.resources import Resources, build
@@ -40,6 +43,22 @@ async def test_every_active_secret_is_accepted(
 ) -> None:
     body = await paid_event(client, stripe_server)
     assert (await deliver(client, body, secret)).status_code == 200
+
+
+async def test_a_secret_is_accepted_until_its_end(
+    app: FastAPI, client: httpx.AsyncClient, stripe_server: StripeServer, settings: ServiceSettings
+) -> None:
+    body = await paid_event(client, stripe_server)
+    old = WebhookSecret(value=SecretStr("whsec_old"), until=datetime.now(UTC))
+    known = settings.stripe.model_copy(
+        update={"webhook_secrets": (old, *settings.stripe.webhook_secrets)}
+    )
+    rotating = build(settings.model_copy(update={"stripe": known}), name="tests-rotating")
+    app.state.resources, before = rotating, app.state.resources
+    assert (await deliver(client, body, "whsec_old")).status_code == 400
+    assert (await deliver(client, body, WEBHOOK_SECRET)).status_code == 200
+    app.state.resources = before
+    await rotating.close()
 
 
 @pytest.mark.parametrize(
