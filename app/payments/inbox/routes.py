@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_address
 
 from fastapi import APIRouter, Request
@@ -14,6 +15,7 @@ from payments.gateways.protocol import Gateway, GatewayUnknownError, InvalidWebh
 from payments.inbox import service
 from payments.ops.client import client_address
 from payments.ops.logs import get_logger
+from payments.ops.metrics import WEBHOOKS_RECEIVED
 from payments.resources import Resources
 
 log = get_logger(__name__)
@@ -46,18 +48,25 @@ async def deliver(gateway_name: str, request: Request, session: RequestSession) 
     gateway = resources.gateways.get(gateway_name)
     if gateway is None or not gateway.takes_webhooks:
         raise NotFoundError
+    # A gateway's name is one of ours here; a path's could be any.
+    came = partial(WEBHOOKS_RECEIVED.labels, gateway.name)
     if not _may_come_from(gateway, client_address(request.scope)):
+        came("wrong_source").inc()
         log.warning("webhook.refused", provider=gateway_name, reason="not from its addresses")
         raise BadSignatureError
     body = await request.body()
     try:
         event = await gateway.read_webhook(body, request.headers, datetime.now(UTC))
     except InvalidWebhookError as error:
+        came("bad_signature").inc()
         log.warning("webhook.refused", provider=gateway_name, reason=str(error), size=len(body))
         raise BadSignatureError from None
     except GatewayUnknownError as error:
+        came("not_verifiable").inc()
         raise UnverifiedError from error
-    return JSONResponse({"status": await service.receive(session, event)})
+    state = await service.receive(session, event)
+    came(state).inc()
+    return JSONResponse({"status": state})
 
 
 def _may_come_from(gateway: Gateway, address: str) -> bool:

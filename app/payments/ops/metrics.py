@@ -55,6 +55,12 @@ PAYMENT_DURATION = Histogram(
     buckets=_GATEWAY_BUCKETS,
     registry=REGISTRY,
 )
+WEBHOOKS_RECEIVED = Counter(
+    "webhooks_received_total",
+    "Deliveries of gateways by what became of them when they came.",
+    ("gateway", "outcome"),
+    registry=REGISTRY,
+)
 WEBHOOKS_OUT = Counter(
     "webhooks_out_total", "Attempts to tell the API's clients.", ("outcome",), registry=REGISTRY
 )

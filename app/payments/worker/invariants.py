@@ -38,6 +38,13 @@ BACKLOG: Final = Gauge(
     "backlog", "Things that wait for the worker or for a person.", ("kind",), registry=REGISTRY
 )
 
+SUSPENSE: Final = Gauge(
+    "suspense_minor_units",
+    "Money that came and that nobody has decided about, in the currency's minor unit.",
+    ("currency",),
+    registry=REGISTRY,
+)
+
 # `{since}` is replaced by a condition on the column named in it, or by nothing.
 INVARIANTS: Final[dict[str, str]] = {
     "transfers_sum_to_zero": """
@@ -129,6 +136,8 @@ WAITING: Final[dict[str, str]] = {
     " WHERE state IN ('failed', 'abandoned')",
     "payments_unknown": "SELECT count(*) FROM payments.payments"
     " WHERE status IN ('intended', 'unknown')",
+    "refunds_unfinished": "SELECT count(*) FROM payments.refunds"
+    " WHERE status IN ('intended', 'unknown', 'pending')",
     # By what waits, whatever the payment's status: it is what somebody has to decide.
     "payments_in_review": """
         SELECT count(*) FROM (
@@ -140,6 +149,11 @@ WAITING: Final[dict[str, str]] = {
     "payments_unwanted": "SELECT count(*) FROM payments.subscription_invoices"
     " WHERE status = 'unwanted'",
 }
+
+
+IN_SUSPENSE: Final = """
+    SELECT currency, sum(balance)::bigint FROM payments.ledger_accounts
+     WHERE owner = 'house' AND purpose = 'suspense' GROUP BY currency"""
 
 
 async def check(session: AsyncSession) -> dict[str, int]:
@@ -162,6 +176,8 @@ async def check_recent(session: AsyncSession, *, window: timedelta = WINDOW) -> 
     _tell(found, "recent")
     for kind, query in WAITING.items():
         BACKLOG.labels(kind).set(await _count(session, query))
+    for currency, amount in await session.execute(text(IN_SUSPENSE)):
+        SUSPENSE.labels(currency).set(amount)
     return found
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from payments.gateways.secrets import WebhookSecret
 from payments.inbox import service as inbox
 from payments.inbox import waking
+from payments.ops.metrics import WEBHOOKS_RECEIVED
 from payments.resources import Resources, build
 from payments.settings import ServiceSettings
 from payments.worker import tasks
@@ -43,6 +44,46 @@ async def test_every_active_secret_is_accepted(
 ) -> None:
     body = await paid_event(client, stripe_server)
     assert (await deliver(client, body, secret)).status_code == 200
+
+
+def received(gateway: str) -> dict[str, float]:
+    return {
+        sample.labels["outcome"]: sample.value
+        for family in WEBHOOKS_RECEIVED.collect()
+        for sample in family.samples
+        if sample.name.endswith("_total") and sample.labels["gateway"] == gateway
+    }
+
+
+async def test_deliveries_are_counted_by_what_became_of_them(
+    client: httpx.AsyncClient, stripe_server: StripeServer
+) -> None:
+    body = await paid_event(client, stripe_server)
+    unknown = {
+        "id": "cs_x", "amount_total": 1, "currency": "eur", "payment_intent": "pi_x",
+        "metadata": {"payment_id": "00000000-0000-4000-8000-0000000000ff"},
+    }  # fmt: skip
+    early = event("charge.refunded", charge(unknown, 1), key="evt_2")
+    before = received("stripe")
+    for sent, secret in (
+        (body, WEBHOOK_SECRET),
+        (body, WEBHOOK_SECRET),
+        (event("nothing.of.ours", {}, key="evt_3"), WEBHOOK_SECRET),
+        (early, WEBHOOK_SECRET),
+        (body, "whsec_of_nobody"),
+    ):
+        await deliver(client, sent, secret)
+    await client.post("/webhooks/made-up", content=body)
+    after = received("stripe")
+    counted = {outcome: after[outcome] - before.get(outcome, 0) for outcome in after}
+    assert {outcome: n for outcome, n in counted.items() if n} == {
+        "applied": 1,
+        "duplicate": 1,
+        "ignored": 1,
+        "parked": 1,
+        "bad_signature": 1,
+    }
+    assert received("made-up") == {}, "a path that somebody invents makes no series"
 
 
 async def test_a_secret_is_accepted_until_its_end(

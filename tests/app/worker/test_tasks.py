@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from payments import jobs
 from payments.ledger import service as ledger
+from payments.ledger.service import HOUSE, Entry, Transfer
 from payments.money import Money
 from payments.resources import Resources
 from payments.schema.connect import libpq_parameters
@@ -25,7 +26,7 @@ from payments.worker import invariants, tasks
 from tests.app.backends import Cluster
 from tests.app.ledger.books import fund
 from tests.app.orders.helpers import scalar
-from tests.app.refunds.test_refunds import paid
+from tests.app.refunds.test_refunds import ask, paid
 from tests.app.stripe_server import StripeServer
 
 COUNT = "SELECT count(*) FROM payments.procrastinate_jobs"
@@ -186,6 +187,28 @@ async def test_damaged_books_are_noticed(
         found = await ask(session)
     assert found[invariant] > 0
     assert invariants.VIOLATIONS.labels(invariant, scope)._value.get() == found[invariant]
+
+
+async def test_what_waits_is_counted_by_kind_and_by_currency(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    await paid(client, stripe_server)
+    stripe_server.refund_status = "pending"
+    await ask(resources, 100)
+    transfer = Transfer(
+        key="odd",
+        kind="payment.suspense",
+        subject=None,
+        entries=(
+            Entry(ledger.gateway("stripe", "default"), "gateway_clearing", Money(-700, "EUR")),
+            Entry(HOUSE, "suspense", Money(700, "EUR")),
+        ),
+    )
+    async with resources.database.transaction() as session:
+        await ledger.post(session, [transfer])
+        await invariants.check_recent(session)
+    assert invariants.BACKLOG.labels("refunds_unfinished")._value.get() == 1
+    assert invariants.SUSPENSE.labels("EUR")._value.get() == 700
 
 
 async def test_what_was_damaged_long_ago_is_found_by_the_daily_run(
