@@ -40,6 +40,7 @@ from payments.gateways.config import (
     PaypalSettings,
     RazorpaySettings,
     StripeSettings,
+    split,
 )
 from payments.limits import rules
 from payments.limits.rules import Limit
@@ -82,6 +83,16 @@ def _check_pem(value: str | None) -> str | None:
         ssl.create_default_context(cadata=value)
     except ssl.SSLError as error:
         raise ValueError("must be one or more certificates in PEM form") from error
+    return value
+
+
+def _check_key(value: SecretStr) -> SecretStr:
+    try:
+        key = base64.b64decode(value.get_secret_value(), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("must be base64") from error
+    if len(key) < MIN_SESSION_KEY_BYTES:
+        raise ValueError(f"must decode to at least {MIN_SESSION_KEY_BYTES} bytes")
     return value
 
 
@@ -208,6 +219,7 @@ class ServiceSettings(DatabaseCommandSettings):
     cache: CacheSettings
     public_url: str = Field(pattern=r"^https?://[^/?#]+$")
     session_key: SecretStr
+    previous_session_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     stripe: StripeSettings = StripeSettings()
     razorpay: RazorpaySettings = RazorpaySettings()
     paypal: PaypalSettings = PaypalSettings()
@@ -235,16 +247,17 @@ class ServiceSettings(DatabaseCommandSettings):
     def _routing(cls, value: object) -> object:
         return routes.parse(value) if isinstance(value, str) else value
 
+    _split = field_validator("previous_session_keys", mode="before")(split)
+
     @field_validator("session_key")
     @classmethod
     def _session_key(cls, value: SecretStr) -> SecretStr:
-        try:
-            key = base64.b64decode(value.get_secret_value(), validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise ValueError("must be base64") from error
-        if len(key) < MIN_SESSION_KEY_BYTES:
-            raise ValueError(f"must decode to at least {MIN_SESSION_KEY_BYTES} bytes")
-        return value
+        return _check_key(value)
+
+    @field_validator("previous_session_keys")
+    @classmethod
+    def _previous_session_keys(cls, values: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        return tuple(_check_key(value) for value in values)
 
     @model_validator(mode="after")
     def _one_mode(self) -> ServiceSettings:
@@ -276,6 +289,12 @@ class ServiceSettings(DatabaseCommandSettings):
     def session_key_bytes(self) -> bytes:
         """The session key, decoded."""
         return base64.b64decode(self.session_key.get_secret_value())
+
+    @property
+    def seal_keys(self) -> tuple[bytes, ...]:
+        """The session key and those before it: what they sealed is still opened."""
+        before = (base64.b64decode(key.get_secret_value()) for key in self.previous_session_keys)
+        return (self.session_key_bytes, *before)
 
 
 SettingsT = TypeVar("SettingsT", bound=DatabaseCommandSettings)

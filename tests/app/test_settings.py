@@ -271,6 +271,18 @@ def test_all_gateways_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "s3cret" not in repr(settings)
 
 
+def test_earlier_session_keys_are_read_and_checked_like_todays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys = [bytes([number]) * 32 for number in (1, 2)]
+    name = "PAYMENTS_PREVIOUS_SESSION_KEYS"
+    monkeypatch.setenv(name, ", ".join(base64.b64encode(key).decode() for key in keys))
+    assert load(ServiceSettings).seal_keys == (bytes(32), *keys)
+    monkeypatch.setenv(name, "c2hvcnQ=")
+    with pytest.raises(SettingsError, match=f"{name}: must decode to at least 32 bytes"):
+        load(ServiceSettings)
+
+
 @pytest.mark.parametrize("gateway", ["STRIPE", "RAZORPAY"])
 def test_a_webhook_secret_may_have_an_end(monkeypatch: pytest.MonkeyPatch, gateway: str) -> None:
     name = f"PAYMENTS_{gateway}_WEBHOOK_SECRETS"

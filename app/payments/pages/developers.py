@@ -232,4 +232,4 @@ class DeveloperPages:
         )
 
     def _seal(self) -> Seal:
-        return Seal(self._resources.settings.session_key_bytes)
+        return Seal(*self._resources.settings.seal_keys)

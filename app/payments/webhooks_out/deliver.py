@@ -65,6 +65,9 @@ class Answer:
         return self.status is not None and 200 <= self.status < 300
 
 
+UNSIGNED: Final = Answer(status=None, error="the endpoint's secret cannot be read here")
+
+
 async def due(session: AsyncSession, *, most: int) -> list[int]:
     """Return deliveries whose next attempt is due, oldest first."""
     found = await session.scalars(
@@ -82,11 +85,13 @@ async def deliver(resources: Resources, delivery_id: int) -> str | None:
         attempt = await _claim(session, resources, delivery_id)
     if attempt is None:
         return None
-    answer = await send(
-        attempt,
-        outgoing_ca=resources.settings.outgoing_ca,
-        allow_private=resources.settings.webhooks_to_private_addresses,
-    )
+    answer = UNSIGNED
+    if attempt.secrets:
+        answer = await send(
+            attempt,
+            outgoing_ca=resources.settings.outgoing_ca,
+            allow_private=resources.settings.webhooks_to_private_addresses,
+        )
     async with resources.database.transaction() as session:
         return await _record(session, delivery_id, answer)
 
@@ -153,17 +158,26 @@ async def _claim(session: AsyncSession, resources: Resources, delivery_id: int) 
         return None
     delivery.attempts += 1
     delivery.next_attempt_at = datetime.now(UTC) + CLAIM
-    seal = signing.Seal(resources.settings.session_key_bytes)
-    secrets = [seal.open(endpoint.secret)]
-    until = endpoint.old_secret_until
-    if endpoint.old_secret is not None and until is not None and until > datetime.now(UTC):
-        secrets.append(seal.open(endpoint.old_secret))
     return Attempt(
         message_id=f"msg_{message.id.hex}",
         url=endpoint.url,
         body=_body(message),
-        secrets=tuple(secrets),
+        secrets=_secrets(endpoint, signing.Seal(*resources.settings.seal_keys)),
     )
+
+
+def _secrets(endpoint: Endpoint, seal: signing.Seal) -> tuple[bytes, ...]:
+    """Return what signs for an endpoint; nothing where a key of ours is missing."""
+    until = endpoint.old_secret_until
+    both = endpoint.old_secret is not None and until is not None and until > datetime.now(UTC)
+    try:
+        secrets = [seal.open(endpoint.secret)]
+        if both and endpoint.old_secret is not None:
+            secrets.append(seal.open(endpoint.old_secret))
+    except signing.UnreadableError:
+        log.error("webhooks_out.secret_unreadable", endpoint_id=str(endpoint.id))
+        return ()
+    return tuple(secrets)
 
 
 def _body(message: Message) -> bytes:

@@ -139,7 +139,7 @@ class DeliveryPage(BaseModel):
 
 def _seal(request: Request) -> Seal:
     resources: Resources = request.app.state.resources
-    return Seal(resources.settings.session_key_bytes)
+    return Seal(*resources.settings.seal_keys)
 
 
 @router.get("", summary="List your endpoints")

@@ -99,6 +99,16 @@ async def rotate(
     return endpoint, signing.shown(secret)
 
 
+async def reseal(session: AsyncSession, seal: signing.Seal, endpoint_id: UUID) -> bool:
+    """Seal an endpoint's secrets under the newest key; False when they are. As `Seal.renew`."""
+    endpoint = await session.get_one(Endpoint, endpoint_id, with_for_update={"key_share": True})
+    secret = seal.renew(endpoint.secret)
+    old_secret = None if endpoint.old_secret is None else seal.renew(endpoint.old_secret)
+    endpoint.secret = secret or endpoint.secret
+    endpoint.old_secret = old_secret or endpoint.old_secret
+    return bool(secret or old_secret)
+
+
 async def enable(
     session: AsyncSession, *, customer_id: UUID, endpoint_id: UUID, enabled: bool
 ) -> Endpoint:

@@ -14,8 +14,10 @@ import hmac
 import os
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -50,18 +52,39 @@ def headers(
     }
 
 
-class Seal:
-    """Seals secrets under a key derived from the service's session key."""
+class UnreadableError(Exception):
+    """A secret was sealed under a key that the service does not have any more."""
 
-    def __init__(self, session_key: bytes) -> None:
-        key = HKDF(SHA256(), 32, salt=None, info=b"payments webhook secrets v1").derive(session_key)
-        self._cipher = AESGCM(key)
+
+class Seal:
+    """Seals secrets under a key derived from the service's session key.
+
+    Given several, the first seals and each of them opens: so the session key can be changed.
+    """
+
+    def __init__(self, *session_keys: bytes) -> None:
+        self._ciphers = [AESGCM(_derived(key)) for key in session_keys]
 
     def close(self, secret: bytes) -> bytes:
         """Return the sealed form of a secret."""
         nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, secret, None)
+        return nonce + self._ciphers[0].encrypt(nonce, secret, None)
 
     def open(self, sealed: bytes) -> bytes:
-        """Return the secret. Raises `cryptography.exceptions.InvalidTag` under another key."""
-        return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
+        """Return the secret. Raises `UnreadableError`."""
+        for cipher in self._ciphers:
+            with suppress(InvalidTag):
+                return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
+        raise UnreadableError("sealed under none of the keys")
+
+    def renew(self, sealed: bytes) -> bytes | None:
+        """Return it sealed under the first key; None where it is already. Raises as `open`."""
+        secret = self.open(sealed)
+        with suppress(InvalidTag):
+            self._ciphers[0].decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
+            return None
+        return self.close(secret)
+
+
+def _derived(session_key: bytes) -> bytes:
+    return HKDF(SHA256(), 32, salt=None, info=b"payments webhook secrets v1").derive(session_key)

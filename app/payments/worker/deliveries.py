@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from typing import Final
+from uuid import UUID
 
 from procrastinate import App, BaseConnector
+from sqlalchemy import select
 
 from payments import jobs
 from payments.resources import Resources
 from payments.webhooks_out import deliver as webhooks_out
+from payments.webhooks_out import service as endpoints
+from payments.webhooks_out.models import Endpoint
+from payments.webhooks_out.signing import Seal
 from payments.worker.sweeps import attempt
 
 SWEPT_AT_ONCE: Final = 16
@@ -36,7 +41,27 @@ def build(connector: BaseConnector, resources: Resources) -> App:
     async def sweep_by_clock(timestamp: int) -> None:
         await sweep(resources)
 
+    @app.periodic(cron="41 * * * *", periodic_id="reseal")
+    @app.task(name="reseal", queue=jobs.DELIVERIES, queueing_lock="reseal")
+    async def reseal_by_clock(timestamp: int) -> None:
+        if resources.settings.previous_session_keys:
+            await reseal(resources)
+
     return app
+
+
+async def reseal(resources: Resources) -> None:
+    """Seal every secret under today's session key: the previous ones can be taken out then."""
+    async with resources.database.transaction() as session:
+        ids = (await session.scalars(select(Endpoint.id))).all()
+    for one in ids:
+        await attempt("seal", _reseal, resources, one)
+
+
+async def _reseal(resources: Resources, endpoint_id: UUID) -> None:
+    seal = Seal(*resources.settings.seal_keys)
+    async with resources.database.transaction() as session:
+        await endpoints.reseal(session, seal, endpoint_id)
 
 
 async def sweep(resources: Resources) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from pydantic import SecretStr
 from sqlalchemy import select, text
 from standardwebhooks import Webhook
 from starlette.applications import Starlette
@@ -28,6 +30,7 @@ from payments.resources import Resources
 from payments.webhooks_out import addresses, deliver
 from payments.webhooks_out.addresses import BadAddressError
 from payments.webhooks_out.deliver import PAUSES
+from payments.worker import deliveries
 from tests.app.fixtures import BOB, USER_HEADER
 from tests.app.orders.helpers import order, scalar
 from tests.app.refunds.test_refunds import ask, paid
@@ -229,6 +232,40 @@ async def test_secrets_are_sealed_in_the_database(
     sealed = await scalar(resources, "SELECT secret FROM payments.webhook_endpoints")
     assert len(sealed) == 12 + 32 + 16
     assert made["secret"] not in json.dumps((await client.get(PATH)).json())
+
+
+@pytest.mark.usefixtures("private")
+async def test_the_session_key_changes_and_endpoints_keep_their_secrets(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    def keyed(*keys: bytes) -> Resources:
+        first, *others = (SecretStr(base64.b64encode(key).decode()) for key in keys)
+        changes = {"session_key": first, "previous_session_keys": tuple(others)}
+        settings = resources.settings.model_copy(update=changes)
+        return replace(resources, settings=settings)
+
+    old, new = resources.settings.session_key_bytes, b"n" * 32
+    async with receiving() as receiver:
+        made = await add(client, receiver.url, "order.paid")
+        rotated = (await client.post(f"{PATH}/{made['id']}/rotate")).json()
+        await paid(client, stripe_server)
+        assert await tell_all(keyed(new)) == ["waiting"]
+        assert receiver.got == [], "nothing is sent that nobody could verify"
+        (sent,) = (await client.get(f"{PATH}/{made['id']}/deliveries")).json()["data"]
+        assert "secret" in sent["error"]
+        for number, resealed in enumerate((keyed(new, old), keyed(new)), 1):
+            async with resources.database.transaction() as session:
+                await session.execute(
+                    text(
+                        "UPDATE payments.webhook_deliveries SET state = 'waiting',"
+                        " next_attempt_at = now()"
+                    )
+                )
+            assert await tell_all(resealed) == ["delivered"], number
+            headers, body = receiver.got[-1]
+            for secret in (made["secret"], rotated["secret"]):
+                Webhook(secret).verify(body, headers)
+            await deliveries.reseal(keyed(new, old))
 
 
 @pytest.mark.parametrize(
