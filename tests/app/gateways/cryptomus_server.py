@@ -93,8 +93,7 @@ class CryptomusServer(Server):
             "amount": invoice["amount"], "status": invoice["payment_status"],
             "additional_data": "a/b \u00e4", "url": invoice["url"],
         }  # fmt: skip
-        written = _php(told)
-        return _php(told | {"sign": sign(written, key)} | changes)
+        return written(told | {"sign": sign(written(told), key)} | changes)
 
 
 def sign(body: bytes, key: str = API_KEY) -> str:
@@ -116,7 +115,8 @@ async def running() -> AsyncIterator[CryptomusServer]:
         yield state
 
 
-def _php(value: Json) -> bytes:
+def written(value: Json) -> bytes:
+    """Return JSON as PHP writes it: what is signed."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return text.replace("/", "\\/").encode()
 
