@@ -1,8 +1,9 @@
 """The request limits, one table for the edge and for the service.
 
 The edge enforces what its plan can say (`fitting`); the service enforces every row exactly, with
-counters that all replicas share. Both count per visitor address. Webhooks and health checks are
-never counted (`paths.WEBHOOK_PREFIXES`, `paths.HEALTH`).
+counters that all replicas share. Both count per visitor address; a row `per` caller is counted by
+the service for whoever a key or a session belongs to, which only the service can tell. Webhooks and
+health checks are never counted (`paths.WEBHOOK_PREFIXES`, `paths.HEALTH`).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Limit:
     paths: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
     form: bool = False
+    per: Literal["address", "caller"] = "address"
     rank: int = 0
 
     def __post_init__(self) -> None:
@@ -98,6 +100,7 @@ LIMITS: Final = (
         requests=100,
         period=60,
         action="managed_challenge",
+        per="caller",
         rank=2,  # any method, a minute, no form: small plans say it undiminished
     ),
     Limit(
@@ -106,6 +109,7 @@ LIMITS: Final = (
         requests=1000,
         period=3600,
         action="js_challenge",
+        per="caller",
         rank=5,  # an hour shrinks to a minute or less: what is left of it helps least
     ),
 )
@@ -129,6 +133,7 @@ def for_service(limits: Sequence[Limit] = LIMITS) -> str:
             "requests": limit.requests,
             "period": limit.period,
             "block": limit.block,
+            "per": limit.per,
         }
         for limit in limits
     ]

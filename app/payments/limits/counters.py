@@ -23,9 +23,9 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -35,6 +35,8 @@ from payments.ops.client import bucket_of
 from payments.ops.logs import get_logger
 
 log = get_logger(__name__)
+
+T = TypeVar("T")
 
 # KEYS: one list per limit. ARGV: now, then requests, period, block of each; times in ms.
 # Returns, per limit: how many more fit, ms until one more does, ms for which this one is refused.
@@ -122,30 +124,37 @@ class Counters:
         # Of its own, as `people.csrf` has one: a key authenticates one kind of message.
         self._key = hmac.digest(key, b"rate limit v1", "sha256")
 
-    async def count(self, limits: Sequence[Limit], address: str) -> tuple[Standing, ...]:
-        """Count one request against `limits`; return where the visitor stands with each.
+    async def count(
+        self, limits: Sequence[Limit], address: str, caller: str | None = None
+    ) -> tuple[Standing, ...]:
+        """Count one request against `limits`; return where its visitor stands with each.
 
-        Raises `CountersAwayError`.
+        A limit per caller counts `caller`, where that is known, and else the address like every
+        other. Raises `CountersAwayError`.
         """
-        visitor = self.visitor(address)
         argv = [round(self._clock() * 1000)]
         for limit in limits:
             argv += [limit.requests, limit.period * 1000, limit.block * 1000]
-        keys = [f"limit:{limit.name}:{visitor}" for limit in limits]
-        rows = await self._in_turn(keys, argv)
+        keys = [
+            f"limit:{limit.name}:{self.visitor(limit.counted(address, caller))}" for limit in limits
+        ]
+        rows = await self.in_turn(lambda: self._ask(keys, argv))
         return tuple(
             Standing(limit=limit, left=int(left), reset=int(reset) / 1000, refused=int(wait) / 1000)
             for limit, (left, reset, wait) in zip(limits, rows, strict=True)
         )
 
-    async def _in_turn(self, keys: list[str], argv: list[int]) -> list[list[int]]:
-        """Ask when it is our turn; the time limit is for the cache, not for the queue."""
+    async def in_turn(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask the cache when it is our turn; the time limit is for it, not for the queue.
+
+        Raises `CountersAwayError`.
+        """
         async with self._turn:
             if time.monotonic() < self._asked_again_at:
                 raise CountersAwayError
             try:
                 async with asyncio.timeout(TIMEOUT_SECONDS):
-                    return await self._ask(keys, argv)
+                    return await ask()
             except (RedisError, OSError, TimeoutError) as error:
                 self._asked_again_at = time.monotonic() + AWAY_SECONDS
                 log.warning("limits.cache_unavailable", error=type(error).__name__)

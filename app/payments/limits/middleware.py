@@ -1,10 +1,11 @@
 """The limits at the door: pure ASGI, one round trip to the cache for a request that is counted.
 
-Outside of everything that reads a body or asks a database: a request too many costs next to
-nothing. While the cache is away nobody is unlimited: a request that may change something (log-in,
-registration, whatever moves money) is refused with 503, because its limit cannot be held; one that
-only reads is counted in this process alone (`local`). After a failure the cache is left alone for a
-moment, so that an outage does not make every request wait for it.
+One more tells whose a key or a session is, where a limit counts callers. Outside of everything that
+reads a body or asks a database: a request too many costs next to nothing. While the cache is away
+nobody is unlimited: a request that may change something (log-in, registration, whatever moves
+money) is refused with 503, because its limit cannot be held; one that only reads is counted in this
+process alone (`local`). After a failure the cache is left alone for a moment, so that an outage
+does not make every request wait for it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from payments.errors import (
     problem_response,
     retry_after,
 )
+from payments.limits.callers import Callers
 from payments.limits.counters import AWAY_SECONDS, Counters, CountersAwayError, Standing
 from payments.limits.headers import duration, fields
 from payments.limits.local import LocalCounters
@@ -54,11 +56,13 @@ class RateLimits:
         *,
         limits: Sequence[Limit],
         counters: Counters,
+        callers: Callers,
         clock: Callable[[], float],
     ) -> None:
         self.app = app
         self._limits = tuple(limits)
         self._counters = counters
+        self._callers = callers
         self._clock = clock
         self._local = LocalCounters()
         self._was_away = False
@@ -70,7 +74,7 @@ class RateLimits:
             await self.app(scope, receive, send)
             return
         address = scope["state"]["client_address"]
-        standings = await self._count(rows, address)
+        standings = await self._count(rows, address, scope)
         if standings is None:
             if scope["method"] not in SAFE_METHODS:
                 UNCOUNTED.labels("refused").inc()
@@ -94,10 +98,16 @@ class RateLimits:
 
         await self.app(scope, receive, with_fields)
 
-    async def _count(self, rows: Sequence[Limit], address: str) -> tuple[Standing, ...] | None:
+    async def _count(
+        self, rows: Sequence[Limit], address: str, scope: Scope
+    ) -> tuple[Standing, ...] | None:
         """Ask the cache; None while it is away."""
+        caller = None
+        if any(row.per == "caller" for row in rows):
+            caller = await self._callers.of(scope)
+        scope["state"]["known_caller"] = caller
         try:
-            counted = await self._counters.count(rows, address)
+            counted = await self._counters.count(rows, address, caller)
         except CountersAwayError:
             self._was_away = True
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -21,7 +21,9 @@ class Limit(BaseModel):
 
     `paths` match exactly and `prefixes` what begins with them, both as the router sees the path;
     `methods` None: any. With `block` the first request too many is refused and everything after
-    it for that long; without, a request is refused until the period has room.
+    it for that long; without, a request is refused until the period has room. A visitor is an
+    address, or with `per` the caller: whoever a key or a session belongs to, from wherever they
+    come; while nobody is known to call, the address.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +35,7 @@ class Limit(BaseModel):
     requests: int = Field(ge=1, le=100_000)
     period: int = Field(ge=1, le=86_400)
     block: int = Field(default=0, ge=0, le=86_400)
+    per: Literal["address", "caller"] = "address"
 
     @model_validator(mode="after")
     def _make_sense(self) -> Limit:
@@ -44,6 +47,10 @@ class Limit(BaseModel):
                 " still full; make it 0 or at least the period"
             )
         return self
+
+    def counted(self, address: str, caller: str | None) -> str:
+        """Return whom a request is counted for."""
+        return caller if caller is not None and self.per == "caller" else address
 
     def covers(self, method: str, path: str) -> bool:
         """Say whether this row counts such a request."""

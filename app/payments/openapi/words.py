@@ -25,6 +25,8 @@ stays right while rows are added. `null`: this is the last page.
 
 **Limits.** `RateLimit-Policy` and `RateLimit` say how many requests fit
 (draft-ietf-httpapi-ratelimit-headers-10); a request too many is answered 429 with `Retry-After`.
+With a key or a session the requests are counted for whom it belongs to, from wherever they come,
+and else for the address.
 
 **Errors** are problem details (RFC 9457). `code` is stable, `detail` is for people; `request_id`
 finds the request in our logs.

@@ -179,6 +179,11 @@ def _parse(key: str, fields: dict[str, str]) -> Session | None:
     )
 
 
+def cache_name(token: str) -> str:
+    """Return where the session of a cookie's value is kept."""
+    return f"session:{_key(token)}"
+
+
 def _key(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 

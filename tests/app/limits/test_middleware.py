@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
+from payments.api_keys import service as api_keys
 from payments.app import create_app
 from payments.resources import build
 from tests.app.backends import APP, Cluster
@@ -25,7 +27,7 @@ SEEDS = """[
   {"name": "register", "methods": ["POST"], "paths": ["/register"], "prefixes": [],
    "requests": 5, "period": 3600, "block": 3600},
   {"name": "api", "methods": null, "paths": [], "prefixes": ["/api/"],
-   "requests": 20, "period": 3600, "block": 0}
+   "requests": 20, "period": 3600, "block": 0, "per": "caller"}
 ]"""
 
 
@@ -130,6 +132,71 @@ async def test_another_address_is_another_visitor_and_a_forged_one_is_not(
         assert answer.status_code == 429
     async with _client(limited, "198.51.100.8") as other:
         assert (await other.get("/api/v1/products")).status_code == 200
+
+
+async def _key_of(app: FastAPI, owner: UUID) -> dict[str, str]:
+    async with app.state.resources.database.transaction() as session:
+        made = await api_keys.make(
+            session, customer_id=owner, name="k", scopes=["orders:read"], mode="test"
+        )
+    return {"authorization": f"Bearer {made.secret}", "x-key": str(made.key.id)}
+
+
+async def test_a_callers_requests_are_counted_for_them_from_wherever_they_come(
+    limited: FastAPI,
+) -> None:
+    ann, ben = uuid4(), uuid4()
+    mine, another_of_mine = await _key_of(limited, ann), await _key_of(limited, ann)
+    others = await _key_of(limited, ben)
+    async with _client(limited) as client:
+        for key in (mine, another_of_mine, others):
+            assert (await client.get("/api/v1/orders", headers=key)).status_code == 200
+        for _ in range(20):
+            await client.get("/api/v1/products")
+        assert (await client.get("/api/v1/products")).status_code == 429, "nobody's are used up"
+        answer = await client.get("/api/v1/orders", headers=others)
+        assert answer.status_code == 200, "a neighbour behind the same address is not limited by it"
+    for number in range(20):
+        async with _client(limited, f"203.0.113.{number}") as client:
+            key = (mine, another_of_mine)[number % 2]
+            assert (await client.get("/api/v1/orders", headers=key)).status_code == 200
+    async with _client(limited, "203.0.113.99") as client:
+        refused = await client.get("/api/v1/orders", headers=mine)
+        assert refused.status_code == 429, "another address is not another visitor"
+        assert (await client.get("/api/v1/products")).status_code == 200
+
+
+async def test_keys_that_are_nobodys_are_counted_by_address_and_use_up_nobodys_requests(
+    limited: FastAPI,
+) -> None:
+    owner = uuid4()
+    found, kept = await _key_of(limited, owner), await _key_of(limited, owner)
+    async with _client(limited, "192.0.2.1") as client:
+        for key in (found, kept):
+            assert (await client.get("/api/v1/orders", headers=key)).status_code == 200
+    async with limited.state.resources.database.transaction() as session:
+        await api_keys.revoke(session, customer_id=owner, key_id=UUID(found["x-key"]))
+    async with _client(limited) as client:
+        statuses = [
+            (await client.get("/api/v1/orders", headers=found)).status_code for _ in range(22)
+        ]
+        assert statuses == [401] * 21 + [429], "the first was known, the rest are the address's"
+        invented = {"authorization": "Bearer pk_test_" + "x" * 43}
+        assert (await client.get("/api/v1/orders", headers=invented)).status_code == 429
+        assert (await client.get("/api/v1/orders", headers=kept)).status_code == 200
+
+
+async def test_a_session_is_counted_for_its_person(limited: FastAPI) -> None:
+    token, _ = await limited.state.people.sessions.open(
+        user_id=uuid4(), email="a@b.org", role="customer", address="192.0.2.1", agent=""
+    )
+    cookie = {"cookie": f"__Host-session={token}"}
+    for number in range(20):
+        async with _client(limited, f"203.0.113.{number}") as client:
+            assert (await client.get("/api/v1/orders", headers=cookie)).status_code == 200
+    async with _client(limited) as client:
+        assert (await client.get("/api/v1/orders", headers=cookie)).status_code == 429
+        assert (await client.get("/api/v1/orders")).status_code == 401
 
 
 async def test_providers_and_probes_are_never_refused(limited: FastAPI) -> None:
