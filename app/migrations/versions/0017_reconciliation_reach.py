@@ -7,7 +7,7 @@ from pathlib import Path
 from payments.schema.grants import run_file
 
 revision = "0017_reconciliation_reach"
-down_revision = "0014_recent"
+down_revision = "0016_subscription_money"
 branch_labels = None
 depends_on = None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from payments.schema.grants import run_file
 
 revision = "0018_told"
-down_revision = "0016_subscription_money"
+down_revision = "0017_reconciliation_reach"
 branch_labels = None
 depends_on = None
 

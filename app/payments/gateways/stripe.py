@@ -47,6 +47,7 @@ CONNECT_TIMEOUT_SECONDS: Final = 3.0
 CALL_TIMEOUT_SECONDS: Final = 12.0
 MAX_PAGES: Final = 20
 PAGE_SIZE: Final = 100
+WITH_FEES: Final = ["data.balance_transaction"]
 LIST_LAG: Final = timedelta(minutes=15)
 """The list is current; our clock and theirs may not be the same."""
 
@@ -197,7 +198,7 @@ class StripeGateway:
                 {
                     "created": _between(since, until),
                     "limit": min(most, PAGE_SIZE),
-                    "expand": ["data.balance_transaction"],
+                    "expand": WITH_FEES,
                 }
             )
             async for charge in _first(found, most):
@@ -227,11 +228,7 @@ class StripeGateway:
                 if payment_ref is None:
                     return None
                 found = await self._client.v1.charges.list_async(
-                    {
-                        "payment_intent": payment_ref,
-                        "limit": PAGE_SIZE,
-                        "expand": ["data.balance_transaction"],
-                    }
+                    {"payment_intent": payment_ref, "limit": PAGE_SIZE, "expand": WITH_FEES}
                 )
         except GatewayRefusedError as error:
             if error.code == "resource_missing":

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from payments.schema.grants import grant, run_file
 
-revision = "0020_roles"
-down_revision = "0016_subscription_money"
+revision = "0019_roles"
+down_revision = "0018_told"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
     """Change the tables."""
-    run_file(Path(__file__).with_name("0020_roles.sql"))
+    run_file(Path(__file__).with_name("0019_roles.sql"))
     grant("UPDATE (role_settled_at)", "users")
 
 
