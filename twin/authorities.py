@@ -5,12 +5,14 @@
   Pulls is on and the zone has uploaded none of its own: the same one for every customer, so it
   proves "through Cloudflare" and not "through my zone" (developers.cloudflare.com, Authenticated
   Origin Pulls, zone-level).
+
+Both sides of the twin, the clouds and the edge, ask here what a certificate is worth today.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +24,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from twin.store import Store
 
+DEPLOYING_SECONDS = 10
+"""From the upload of a client certificate to `active`: minutes at Cloudflare, shorter here."""
+
 _COLLECTION = "cloudflare/authority"
+_REVOKED = "cloudflare/revoked-origin-certificates"
 _LIFE = timedelta(days=3650)
 _lock = threading.Lock()
 
@@ -44,6 +50,23 @@ def origin_ca(store: Store) -> Pair:
 def shared_client(store: Store) -> Pair:
     """The client certificate that every customer's zone shares."""
     return _kept(store, "shared-client", _shared_client)
+
+
+def deployed_at(client: Mapping[str, Any]) -> float:
+    """When an uploaded client certificate is `active`, by the clock: its outputs say since when."""
+    uploaded = datetime.fromisoformat(str(client["uploadedOn"]))
+    return uploaded.timestamp() + DEPLOYING_SECONDS
+
+
+def revoke(store: Store, certificate: str) -> None:
+    """An origin certificate was deleted: the edge takes it no longer."""
+    serial = x509.load_pem_x509_certificate(certificate.encode()).serial_number
+    store.save(_REVOKED, f"{serial:x}", True)
+
+
+def is_revoked(store: Store, serial: int) -> bool:
+    """Whether an origin certificate with this serial number was deleted."""
+    return store.load(_REVOKED, f"{serial:x}") is not None
 
 
 def signed(

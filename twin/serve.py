@@ -24,6 +24,7 @@ from typing import Any, Final
 from twin import places
 from twin.admin import Admin
 from twin.ca import CertificateAuthority
+from twin.clock import Clock
 from twin.paper import PaperWorld
 from twin.protocol.resource import Context, Package
 from twin.protocol.server import ProviderServers
@@ -101,7 +102,8 @@ async def _start(
     parts.push_async_callback(_call, world.stop)
     await _call(world.start)
 
-    base = Context(config={}, store=store, world=world, account=account)
+    clock = Clock()
+    base = Context(config={}, store=store, world=world, account=account, clock=clock)
     servers = ProviderServers(_packages(), base)
     parts.push_async_callback(_call, servers.stop)
     servers.start()
@@ -115,6 +117,7 @@ async def _start(
             account=account,
             https_port=options.https_port,
             run_dir=run_dir,
+            clock=clock,
             firewall=options.firewall,
         )
         parts.push_async_callback(_call, edge.stop)

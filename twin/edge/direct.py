@@ -6,8 +6,10 @@ the host as server name, and the zone's settings decide the rest (developers.clo
 
 - `ssl`: `strict` verifies the certificate against the Origin CA and the public authorities (here:
   the twin's own), `full` takes any, `flexible` and `off` speak plain HTTP to port 80.
-- Authenticated Origin Pulls: the edge shows the certificate that the zone uploaded last, and the
-  one that all customers share where it has none.
+- a certificate of the Origin CA that was deleted is revoked, and `strict` takes it no longer.
+- Authenticated Origin Pulls: the edge shows the certificate of the zone that was deployed last,
+  none while the only ones are on their way, and the one that all customers share where the zone
+  has none.
 
 Port 443 always: the real edge connects on the port that the visitor used, and in the twin that is
 the laptop's.
@@ -16,6 +18,7 @@ the laptop's.
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 import tempfile
 from dataclasses import dataclass
@@ -24,6 +27,7 @@ from pathlib import Path
 from typing import Final
 
 from twin import authorities
+from twin.clock import Clock
 from twin.machines.addresses import EDGE_ADDRESS
 from twin.store import Store
 
@@ -61,12 +65,15 @@ class Address:
 class Direct:
     """Opens connections to origins by address. `public` is the PEM of the public authorities."""
 
-    def __init__(self, store: Store, run_dir: Path, public: str) -> None:
+    def __init__(self, store: Store, run_dir: Path, public: str, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
         self._relay = run_dir / _RELAY
         self._public = public
         self._contexts: dict[str, ssl.SSLContext | None] = {}
         self._generation = -1
+        self._until = math.inf
+        """When the next client certificate is deployed: what was made before holds until then."""
 
     async def open(self, target: Address, protocol: asyncio.Protocol) -> None:
         """Join `protocol` to an origin; raises OriginUnreachable."""
@@ -96,6 +103,10 @@ class Direct:
             code, why = (522, "no answer") if silent else (521, "connection refused")
             raise OriginUnreachable(code, f"{target.address}: {why}") from error
         assert encrypted is not None  # noqa: S101  (None only when the loop is closing)
+        shown = encrypted.get_extra_info("peercert")  # empty where nothing is verified
+        if shown and authorities.is_revoked(self._store, int(shown["serialNumber"], 16)):
+            encrypted.close()
+            raise OriginUnreachable(526, "the origin's certificate was revoked")
         protocol.connection_made(encrypted)
 
     async def _connect(self, target: Address, port: int) -> asyncio.Transport:
@@ -123,18 +134,23 @@ class Direct:
         switched = any(record.outputs.get("value") == "on" for record in settings)
         if not (switched or self._store.load(PULLS, zone)):
             return None
-        own = list(self._store.find(CLIENT_CERTIFICATE, zoneId=zone))
+        own = [record.outputs for record in self._store.find(CLIENT_CERTIFICATE, zoneId=zone)]
         if not own:
             return authorities.shared_client(self._store)
-        latest = max(own, key=lambda record: str(record.outputs["uploadedOn"])).outputs
+        now = self._clock.now()
+        due = {authorities.deployed_at(outputs): outputs for outputs in own}
+        self._until = min([self._until, *(moment for moment in due if moment > now)])
+        if min(due) > now:
+            return None
+        latest = due[max(moment for moment in due if moment <= now)]
         return authorities.Pair(
             certificate=latest["certificate"], key=latest["privateKey"], authority=""
         )
 
     def _context(self, zone: str) -> ssl.SSLContext | None:
         """The TLS of a zone's origins, made anew when a resource changed; None for plain HTTP."""
-        if self._generation != self._store.generation:
-            self._generation = self._store.generation
+        if self._generation != self._store.generation or self._clock.now() >= self._until:
+            self._generation, self._until = self._store.generation, math.inf
             self._contexts.clear()
         if zone not in self._contexts:
             self._contexts[zone] = self._make(zone)

@@ -79,7 +79,7 @@ class Edge:
         self.tunnels = Tunnels(store)
         self._authority = CertificateAuthority(home)
         self._run_dir = run_dir
-        direct = Direct(store, run_dir, self._authority.certificate)
+        direct = Direct(store, run_dir, self._authority.certificate, self.clock)
         self._origin = Origin(self.routes, self.tunnels, direct, origin_timeout)
         self.fields = FieldSource(store, self.clock)
         self.firewall = Firewall(store, self.journal, self.fields)

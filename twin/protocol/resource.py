@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from twin.clock import Clock
+
 if TYPE_CHECKING:
     from twin.protocol.schema import PackageSchema
     from twin.store import Store
@@ -58,16 +60,18 @@ class Context:
 
     `config` is that instance's configuration (secrets unwrapped); `store` the record of everything
     the twin's clouds hold; `world` what stands behind them; `account` the account as it was before
-    the program ran (zones, tokens), from the file the twin was started with. `stop` is set when
-    the engine cancels or goes away: whatever waits or runs something should look at it. `say` shows
-    a line in the engine's output, beside the resource; `secrets` are texts it must not show.
-    `timeout` is the resource's custom timeout in seconds, 0 for none.
+    the program ran (zones, tokens), from the file the twin was started with. `clock` is the twin's:
+    what takes its time in a cloud is over when it says so. `stop` is set when the engine cancels or
+    goes away: whatever waits or runs something should look at it. `say` shows a line in the
+    engine's output, beside the resource; `secrets` are texts it must not show. `timeout` is the
+    resource's custom timeout in seconds, 0 for none.
     """
 
     config: Mapping[str, Any]
     store: Store
     world: World
     account: Mapping[str, Any]
+    clock: Clock = field(default_factory=Clock)
     stop: threading.Event = field(default_factory=threading.Event)
     say: Callable[[str], None] = field(default=lambda line: None)
     secrets: frozenset[str] = frozenset()

@@ -13,7 +13,7 @@ from tests.twin.clouds.accounts import CF_CONFIG, FREE_ZONE_ID, ZONE_ID, known
 from tests.twin.clouds.handlers import Handlers
 from twin import authorities
 from twin.clouds import cloudflare, tls
-from twin.clouds.cloudflare.origin_tls import PULLS, GetIpRanges
+from twin.clouds.cloudflare.origin_tls import PULLS, GetClientCertificate, GetIpRanges
 from twin.protocol.resource import ApiError, Context
 
 HOST = "pay.payments.localhost"
@@ -109,12 +109,41 @@ def test_a_client_certificate_needs_its_own_key_and_time_left(
     handlers: Handlers, keys: Handlers
 ) -> None:
     good = _client(keys)
-    made = handlers.create("AuthenticatedOriginPullsCertificate", good)
-    assert made.outputs["status"] == "active"
+    handlers.create("AuthenticatedOriginPullsCertificate", good)
     name = "AuthenticatedOriginPullsCertificate"
     foreign = handlers.failures(name, {**good, "privateKey": _key(keys)})
     assert any("does not belong" in failure for failure in foreign)
     assert any("expired" in failure for failure in handlers.failures(name, _client(keys, 0)))
+
+
+def test_an_uploaded_client_certificate_is_active_some_time_later(
+    handlers: Handlers, keys: Handlers
+) -> None:
+    made = handlers.create("AuthenticatedOriginPullsCertificate", _client(keys))
+    assert made.outputs["status"] == "pending_deployment"
+    resource, clock = handlers.resource("AuthenticatedOriginPullsCertificate"), handlers.ctx.clock
+    asked = {"zoneId": ZONE_ID, "certificateId": made.id}
+
+    def seen() -> set[str]:
+        read = resource.read(handlers.ctx, made.id, made.outputs)
+        assert read is not None
+        return {read["status"], GetClientCertificate().call(handlers.ctx, asked)["status"]}
+
+    assert seen() == {"pending_deployment"}
+    clock.advance(authorities.DEPLOYING_SECONDS)
+    assert seen() == {"active"}
+    assert "privateKey" not in GetClientCertificate().call(handlers.ctx, asked)
+    with pytest.raises(ApiError, match="1413"):
+        GetClientCertificate().call(handlers.ctx, {**asked, "zoneId": FREE_ZONE_ID})
+
+
+def test_deleting_an_origin_certificate_revokes_it(handlers: Handlers, keys: Handlers) -> None:
+    inputs = {"csr": _request(keys), "hostnames": [HOST], "requestType": "origin-ecc"}
+    made = handlers.create("OriginCaCertificate", inputs)
+    serial = x509.load_pem_x509_certificate(made.outputs["certificate"].encode()).serial_number
+    assert not authorities.is_revoked(handlers.ctx.store, serial)
+    handlers.delete("OriginCaCertificate", made.id)
+    assert authorities.is_revoked(handlers.ctx.store, serial)
 
 
 def test_origin_pulls_stay_on_when_their_resource_is_deleted(handlers: Handlers) -> None:

@@ -8,6 +8,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.twin.edge.harness import SITE, ZONE, Site, run, running
 from twin import authorities
-from twin.edge.direct import CLIENT_CERTIFICATE, PULLS, ZONE_SETTING
+from twin.clock import Clock
+from twin.edge.direct import CLIENT_CERTIFICATE, PULLS, ZONE_SETTING, Direct
 from twin.edge.routes import RECORD
+from twin.store import Store
 
 ADDRESS = "203.0.113.9"
 
@@ -51,8 +54,6 @@ def issued(authority: authorities.Pair, *names: str, client: bool = False) -> au
 
 
 def other_authority() -> authorities.Pair:
-    from twin.store import Store
-
     store = Store(":memory:")
     made = authorities.origin_ca(store)
     store.close()
@@ -227,6 +228,74 @@ def test_the_zones_last_certificate_is_shown_else_everybodys_shared_one(tmp_path
             assert origin.shown[-1] == serials[0]
             store.remove(CLIENT_CERTIFICATE, "c0")
             assert (await origin.get())[0] in (520, 525), "the shared one is not ours"
+
+    run(check())
+
+
+def test_a_certificate_is_shown_once_it_is_deployed(tmp_path: Path) -> None:
+    async def check() -> None:
+        ours = other_authority()
+        async with behind(tmp_path / "home", None, ask=ours.certificate) as origin:
+            store = origin.site.store
+            origin.setting("ssl", "strict")
+            store.save(PULLS, ZONE["id"], True)
+
+            def upload() -> int:
+                pair = issued(ours, client=True)
+                made = x509.load_pem_x509_certificate(pair.certificate.encode())
+                outputs = {
+                    "zoneId": ZONE["id"],
+                    "certificate": pair.certificate,
+                    "privateKey": pair.key,
+                    "uploadedOn": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+                }
+                store.put(CLIENT_CERTIFICATE, f"{made.serial_number:x}", {}, outputs)
+                return made.serial_number
+
+            first = upload()
+            assert (await origin.get())[0] in (520, 525), "on its way, it is not shown yet"
+            origin.site.edge.clock.advance(authorities.DEPLOYING_SECONDS)
+            assert (await origin.get())[0] == 200
+            assert origin.shown == [first]
+
+    run(check())
+
+
+def test_the_one_before_is_shown_while_the_next_is_on_its_way(tmp_path: Path) -> None:
+    store = Store(":memory:")
+    clock = Clock()
+    direct = Direct(store, tmp_path, "", clock)
+    store.save(PULLS, ZONE["id"], True)
+    for name, ago in (("before", 3600), ("next", 0)):
+        at = datetime.now(UTC) - timedelta(seconds=ago)
+        pair = {"certificate": name, "privateKey": "", "uploadedOn": at.isoformat()}
+        store.put(CLIENT_CERTIFICATE, name, {}, {"zoneId": ZONE["id"], **pair})
+
+    def shown() -> str:
+        pair = direct.client(ZONE["id"])
+        return pair.certificate if pair else ""
+
+    assert shown() == "before"
+    clock.advance(authorities.DEPLOYING_SECONDS)
+    assert shown() == "next"
+    store.remove(CLIENT_CERTIFICATE, "next")
+    assert shown() == "before"
+    store.remove(CLIENT_CERTIFICATE, "before")
+    assert shown() not in {"before", "next", ""}, "everybody's, where the zone has none"
+    store.close()
+
+
+def test_strict_refuses_an_origin_certificate_that_was_revoked(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with behind(tmp_path / "home", None) as origin:
+            own = issued(authorities.origin_ca(origin.site.store), SITE)
+        async with behind(tmp_path / "home", own) as origin:
+            origin.setting("ssl", "strict")
+            assert (await origin.get())[0] == 200
+            authorities.revoke(origin.site.store, own.certificate)
+            assert (await origin.get())[0] == 526
+            origin.setting("ssl", "full")
+            assert (await origin.get())[0] == 200, "full looks at nothing"
 
     run(check())
 

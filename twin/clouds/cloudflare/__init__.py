@@ -31,6 +31,7 @@ from twin.clouds.cloudflare.notifications import NotificationPolicy, Notificatio
 from twin.clouds.cloudflare.origin_tls import (
     AuthenticatedOriginPullsCertificate,
     AuthenticatedOriginPullsSettings,
+    GetClientCertificate,
     GetIpRanges,
     OriginCaCertificate,
 )
@@ -106,5 +107,5 @@ def package() -> Package:
             LogpushJob(),
             Healthcheck(),
         ],
-        functions=[GetTunnelToken(), GetIpRanges()],
+        functions=[GetTunnelToken(), GetClientCertificate(), GetIpRanges()],
     )

@@ -2,7 +2,8 @@
 
 Rules: terraform-provider-cloudflare internal/services/{origin_ca_certificate,
 authenticated_origin_pulls_certificate,authenticated_origin_pulls_settings}; the error texts are the
-API's, as public issues quote them.
+API's, as public issues quote them. What an upload goes through: cloudflare-docs
+ssl/origin-configuration/authenticated-origin-pull/set-up/manage-certificates.
 """
 
 from __future__ import annotations
@@ -116,11 +117,12 @@ class OriginCaCertificate(Resource):
         return Created(id=id, outputs=outputs)
 
     def delete(self, ctx: Context, id: str, outputs: Props) -> None:
+        authorities.revoke(ctx.store, outputs["certificate"])
         forget(ctx, self.token, id)
 
 
 class AuthenticatedOriginPullsCertificate(Resource):
-    """A client certificate of the zone's own. The one uploaded last is the one presented."""
+    """A client certificate of the zone's own. The one deployed last is the one presented."""
 
     token = CLIENT_CERTIFICATE
 
@@ -141,12 +143,15 @@ class AuthenticatedOriginPullsCertificate(Resource):
                 "issuer": made.issuer.rfc4514_string(),
                 "serialNumber": str(made.serial_number),
                 "signature": "ECDSAWithSHA256",
-                "status": "active",
+                "status": "pending_deployment",
                 "uploadedOn": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             }
             if isinstance(made.public_key(), rsa.RSAPublicKey):
                 outputs["signature"] = "SHA256WithRSA"
         return Created(id=id, outputs=outputs)
+
+    def read(self, ctx: Context, id: str, outputs: Props) -> Props | None:
+        return {**outputs, "status": _status(ctx, outputs)}
 
     def update(self, ctx: Context, id: str, outputs: Props, news: Props) -> Props:
         # The key alone: the certificate replaces.
@@ -172,6 +177,22 @@ class AuthenticatedOriginPullsSettings(Resource):
 
     def delete(self, ctx: Context, id: str, outputs: Props) -> None:
         """Only the record goes: the provider's Delete is empty."""
+
+
+class GetClientCertificate(Function):
+    """A client certificate as it is now: its `status` says whether the edge presents it yet."""
+
+    token = (
+        "cloudflare:index/getAuthenticatedOriginPullsCertificate:"
+        "getAuthenticatedOriginPullsCertificate"
+    )
+
+    def call(self, ctx: Context, args: Props) -> Props:
+        found = ctx.store.get(CLIENT_CERTIFICATE, str(args.get("certificateId")))
+        if found is None or found.outputs["zoneId"] != args["zoneId"]:
+            raise ApiError(404, "Certificate not found (1413)")
+        told = {name: value for name, value in found.outputs.items() if name != "privateKey"}
+        return {**told, "id": found.id, "status": _status(ctx, found.outputs)}
 
 
 class GetIpRanges(Function):
@@ -218,6 +239,11 @@ def _pair_failures(certificate: str, key: str) -> Iterable[Failure]:
         yield Failure("privateKey", "does not belong to the certificate")
     if made.not_valid_after_utc <= datetime.now(UTC):
         yield Failure("certificate", f"expired on {_stamp(made.not_valid_after_utc)}")
+
+
+def _status(ctx: Context, outputs: Props) -> str:
+    deployed = authorities.deployed_at(outputs) <= ctx.clock.now()
+    return "active" if deployed else "pending_deployment"
 
 
 def _zone(ctx: Context, zone_id: str) -> Zone:
