@@ -72,7 +72,7 @@ bench: infra ## measure against the figures this project promises (ARGS=...)
 	@.venv/bin/python -m bench $(ARGS)
 
 ## Staging and prod
-.PHONY: preview report
+.PHONY: preview report drift
 preview: infra ## what an update would change, without an account (STACK=prod, BASE=main, PLAN=free)
 	@$(tools) preview --stack "$(STACK)" $(if $(BASE),--base "$(BASE)") \
 	  $(if $(PLAN),--plan "$(PLAN)")
@@ -80,6 +80,9 @@ preview: infra ## what an update would change, without an account (STACK=prod, B
 report: infra ## the same as a table (STACK=prod, BASE=main, MARKDOWN=file)
 	@$(tools) report --stack "$(STACK)" $(if $(BASE),--base "$(BASE)") \
 	  $(if $(MARKDOWN),--markdown "$(MARKDOWN)")
+
+drift: infra ## would an update change anything? Asks the accounts, changes nothing (STACK=prod)
+	@$(tools) drift --stack "$(STACK)"
 
 ## The house
 .PHONY: lock clean infra app

@@ -15,6 +15,12 @@ become strict only after that server answers.
   (pulumi/pulumi-tls#39, open). The generation follows from the date and is part of the names, so
   the update that enters a new one makes key and certificates anew, hands them to the gateways, and
   deletes the old ones last of all: deleting an origin certificate revokes it.
+- An uploaded client certificate is `pending_deployment` for minutes. Until Cloudflare says `active`
+  the edge presents the one before it, or none at all, which shuts every visitor out. So the program
+  waits: the gateways come after, and so does the end of the program, which the engine awaits before
+  it deletes what the program no longer names. Where it never becomes active the update fails and
+  nothing is deleted. Two at once are possible, the last one deployed counts; but the API's
+  reference asks to keep one (cloudflare-docs, authenticated-origin-pull/set-up).
 - The origin trusts our authority and not one certificate, so that old and new are both welcome
   meanwhile. The authority outlives the platform (20 years) and is not rotated.
 - The client's key is RSA, as in all of Cloudflare's instructions for uploading one.
@@ -24,6 +30,8 @@ become strict only after that server answers.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -37,12 +45,18 @@ VALIDITY_DAYS: Final = 365
 ROTATION_DAYS: Final = 180
 """A generation's length: an update at least this often finds half a year left, or renews."""
 AUTHORITY_DAYS: Final = 20 * 365
+DEPLOYMENT_SECONDS: Final = 20 * 60
+"""How long Cloudflare may take to deploy a client certificate; it says "some minutes"."""
+_ASK_EVERY_SECONDS: Final = 5.0
 _HOURS: Final = 24
 
 
-def generation(today: date) -> int:
-    """The generation of a day: it changes every `ROTATION_DAYS`, the same for every stack."""
-    return today.toordinal() // ROTATION_DAYS
+def generation(today: date, extra: int = 0) -> int:
+    """The generation of a day: it changes every `ROTATION_DAYS`, the same for every stack.
+
+    `extra` ones are added by hand, to rotate on any other day.
+    """
+    return today.toordinal() // ROTATION_DAYS + extra
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +79,8 @@ class Origin(pulumi.ComponentResource):
     """The authority of the certificate that the edge presents, PEM."""
     pulls: pulumi.Output[str]
     """Known once the edge presents it: an origin that asks earlier shuts visitors out."""
+    expires: pulumi.Output[str]
+    """The day on which the first of the two certificates ends, `2027-05-20`."""
 
     def __init__(
         self, name: str, args: OriginArgs, opts: pulumi.ResourceOptions | None = None
@@ -72,18 +88,26 @@ class Origin(pulumi.ComponentResource):
         super().__init__("payments:index:Origin", name, {}, opts)
         self._child = pulumi.ResourceOptions(parent=self)
         self._name, self._args = name, args
-        self.certificate, self.private_key = self._server(f"g{args.generation}")
-        self.client_authority, self.pulls = self._client(f"g{args.generation}")
+        turn = f"g{args.generation}"
+        self.certificate, self.private_key, server_ends = self._server(turn)
+        self.client_authority, self.pulls, client_ends = self._client(turn)
+        # One is written as RFC 3339 and the other as Go does; both begin with the day.
+        self.expires = pulumi.Output.all(server_ends, client_ends).apply(
+            lambda ends: min(str(end)[: len("2027-05-20")] for end in ends)
+        )
         self.register_outputs(
             {
                 "certificate": self.certificate,
                 "private_key": self.private_key,
                 "client_authority": self.client_authority,
                 "pulls": self.pulls,
+                "expires": self.expires,
             }
         )
 
-    def _server(self, turn: str) -> tuple[pulumi.Output[str], pulumi.Output[str]]:
+    def _server(
+        self, turn: str
+    ) -> tuple[pulumi.Output[str], pulumi.Output[str], pulumi.Output[str]]:
         key = tls.PrivateKey(
             f"{self._name}-key-{turn}", algorithm="ECDSA", ecdsa_curve="P256", opts=self._child
         )
@@ -102,9 +126,12 @@ class Origin(pulumi.ComponentResource):
             requested_validity=VALIDITY_DAYS,
             opts=self._child,
         )
-        return certificate.certificate, pulumi.Output.secret(key.private_key_pem)
+        private_key = pulumi.Output.secret(key.private_key_pem)
+        return certificate.certificate, private_key, certificate.expires_on
 
-    def _client(self, turn: str) -> tuple[pulumi.Output[str], pulumi.Output[str]]:
+    def _client(
+        self, turn: str
+    ) -> tuple[pulumi.Output[str], pulumi.Output[str], pulumi.Output[str]]:
         authority_key = tls.PrivateKey(
             f"{self._name}-authority-key", algorithm="RSA", rsa_bits=3072, opts=self._child
         )
@@ -152,4 +179,31 @@ class Origin(pulumi.ComponentResource):
             enabled=True,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[uploaded]),
         )
-        return authority.cert_pem, settings.id
+        presented = pulumi.Output.all(settings.id, uploaded.id).apply(
+            lambda ids: self._deployed(settings_id=ids[0], certificate_id=ids[1])
+        )
+        return authority.cert_pem, presented, uploaded.expires_on
+
+    async def _deployed(self, *, settings_id: str, certificate_id: str) -> str:
+        """Wait until the edge presents a client certificate; a preview does not wait."""
+        deadline = time.monotonic() + DEPLOYMENT_SECONDS
+        told = False
+        while True:
+            status = await cloudflare.get_authenticated_origin_pulls_certificate_output(
+                zone_id=self._args.zone_id,
+                certificate_id=certificate_id,
+                opts=pulumi.InvokeOutputOptions(parent=self),
+            ).status.future()
+            if status == "active" or pulumi.runtime.is_dry_run():
+                return settings_id
+            if time.monotonic() >= deadline:
+                raise TimeoutError(
+                    f"the client certificate {certificate_id} is {status} after "
+                    f"{DEPLOYMENT_SECONDS // 60} minutes: a gateway that asks for it now would "
+                    "shut everybody out, so the update ends here, and the one before it stays. "
+                    "Look at the zone's Authenticated Origin Pulls, then run `pulumi up` again"
+                )
+            if not told:
+                pulumi.log.info("Cloudflare deploys the client certificate; waiting", self)
+                told = True
+            await asyncio.sleep(_ASK_EVERY_SECONDS)

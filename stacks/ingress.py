@@ -41,12 +41,14 @@ class WayIn:
     """What stands of it; one of the first two, or neither where the droplet is the way in.
 
     `ssh` are the ways of SSH behind Access, in the droplets' order.
+    Without a tunnel `proof` is what edge and origin know each other by.
     """
 
     tunnel: Tunnel | None = None
     balancer: LoadBalancer | None = None
     exposure: Exposure | None = None
     ssh: tuple[SshWay, ...] = ()
+    proof: Origin | None = None
 
     @property
     def dials_out(self) -> bool:
@@ -62,6 +64,12 @@ class WayIn:
         """What a droplet's connector for SSH alone authenticates with; None without one."""
         own = [way.tunnel.token for way in self.ssh if way.own]
         return own[droplet] if own else None
+
+    def exports(self) -> dict[str, pulumi.Input[object]]:
+        """The stack's outputs about the way in."""
+        if self.tunnel:
+            return {"tunnel_id": self.tunnel.tunnel_id}
+        return {"origin_certificates_expire": self.proof.expires} if self.proof else {}
 
     def before_droplets(self) -> list[pulumi.Resource]:
         """What outlives the droplets: a tunnel with live connectors refuses to be deleted."""
@@ -113,7 +121,7 @@ def way_in(
         OriginArgs(
             zone_id=settings.zone.id,
             hostname=settings.hostname,
-            generation=origin.generation(datetime.now(UTC).date()),
+            generation=origin.generation(datetime.now(UTC).date(), extra=settings.origin_rotations),
         ),
         clouds,
     )
@@ -127,7 +135,7 @@ def way_in(
     )
     ssh = _ssh_ways(stack, None, clouds)
     if settings.ingress == "direct":
-        return WayIn(exposure=exposure, ssh=ssh)
+        return WayIn(exposure=exposure, proof=proof, ssh=ssh)
     balancer = LoadBalancer(
         f"{name}-balancer",
         LoadBalancerArgs(
@@ -139,7 +147,7 @@ def way_in(
         ),
         clouds,
     )
-    return WayIn(balancer=balancer, exposure=exposure, ssh=ssh)
+    return WayIn(balancer=balancer, exposure=exposure, proof=proof, ssh=ssh)
 
 
 def _ssh_ways(

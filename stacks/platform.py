@@ -72,7 +72,7 @@ class Platform:
             "bucket": self.storage.bucket,
             "image": self.service.image,
             **self.front.exports(),
-            **({"tunnel_id": self.way.tunnel.tunnel_id} if self.way.tunnel else {}),
+            **self.way.exports(),
             **self._access(),
         }
 

@@ -262,7 +262,10 @@ class Access(Section):
 
 
 class Settings(Section):
-    """Everything a stack decides, its secrets aside."""
+    """Everything a stack decides, its secrets aside.
+
+    Raise `origin_rotations` by one to renew the origin's keys and certificates before their date.
+    """
 
     environment: Literal["development", "staging", "production"]
     region: Region
@@ -273,6 +276,7 @@ class Settings(Section):
     https_port: int = Field(default=443, ge=1, le=65535)
     ingress: Literal["tunnel", "load-balancer", "direct"] = "tunnel"
     load_balancer: LoadBalancer = LoadBalancer()
+    origin_rotations: int = Field(default=0, ge=0)
     network: Network
     host: Host
     ssh: Ssh

@@ -86,6 +86,8 @@ class _Mocks(mocks.Mocks):
             "getZeroTrustTunnelCloudflaredToken": {
                 "token": f"eyJ0dW5uZWwtdG9rZW4i{args.args.get('tunnelId')}"
             },
+            "cloudflare:index/getAuthenticatedOriginPullsCertificate:"
+            "getAuthenticatedOriginPullsCertificate": {"status": "active"},
             "cloudflare:index/getIpRanges:getIpRanges": {
                 "ipv4Cidrs": [f"198.41.{number}.0/24" for number in range(15)],
                 "ipv6Cidrs": [f"2606:4700:{number}::/48" for number in range(7)],
@@ -112,7 +114,11 @@ def _outputs(args: mocks.MockResourceArgs, number: int) -> dict[str, Any]:
         "CertRequest": {"certRequestPem": f"request-of-{name}"},
         "SelfSignedCert": {"certPem": f"certificate-of-{name}"},
         "LocallySignedCert": {"certPem": f"certificate-of-{name}"},
-        "OriginCaCertificate": {"certificate": f"certificate-of-{name}"},
+        "OriginCaCertificate": {
+            "certificate": f"certificate-of-{name}",
+            "expiresOn": "2027-05-21 10:00:00 +0000 UTC",
+        },
+        "AuthenticatedOriginPullsCertificate": {"expiresOn": "2027-05-20T10:00:00Z"},
         "ReservedIp": {"ipAddress": f"192.0.2.{number % 200}"},
         "DatabaseCluster": {
             **host,

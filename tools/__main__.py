@@ -60,6 +60,8 @@ def parser() -> argparse.ArgumentParser:
     preview.add_argument("--plan", default="", choices=("", *PLANS),
                          help="as if the zone were on this plan of Cloudflare's")  # fmt: skip
     report.add_argument("--markdown", default="", help="write it for a comment, into this file")
+    command("drift", "would an update of a stack change anything; asks its clouds", _drift
+            ).add_argument("--stack", required=True)  # fmt: skip
     clean = command("clean", "remove environments and caches from the project", _clean)
     clean.add_argument("--all", action="store_true", help="the engine and the images as well")
     return top
@@ -193,6 +195,12 @@ def _report(arguments: argparse.Namespace, ui: Ui) -> int:
     from tools.report import report
 
     return report(ui, arguments.stack, arguments.base, arguments.markdown)
+
+
+def _drift(arguments: argparse.Namespace, ui: Ui) -> int:
+    from tools.drift import drift
+
+    return drift(ui, arguments.stack)
 
 
 def _clean(arguments: argparse.Namespace, ui: Ui) -> int:

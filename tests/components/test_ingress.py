@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from datetime import date, timedelta
+from itertools import chain, repeat
+from types import SimpleNamespace
 
+import pulumi
 import pulumi_digitalocean as digitalocean
 import pytest
 from hypothesis import given
@@ -124,6 +128,59 @@ def test_the_edge_presents_a_certificate_of_our_own_before_anyone_asks() -> None
     assert is_secret(made.private_key)
 
 
+def _says(monkeypatch: pytest.MonkeyPatch, *answers: str) -> Iterator[str]:
+    """Cloudflare's answers about the client certificate, the last one for ever; no waiting."""
+    told = chain(answers, repeat(answers[-1]))
+
+    def asked(**_: object) -> pulumi.Output[SimpleNamespace]:
+        return pulumi.Output.from_input(SimpleNamespace(status=next(told)))
+
+    name = "get_authenticated_origin_pulls_certificate_output"
+    monkeypatch.setattr(origin.cloudflare, name, asked)
+    monkeypatch.setattr(origin, "_ASK_EVERY_SECONDS", 0)
+    return told
+
+
+def test_nothing_goes_on_before_the_edge_presents_the_new_certificate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = _says(monkeypatch, "pending_deployment", "pending_deployment", "active", "not asked")
+
+    def program() -> None:
+        args = OriginArgs(zone_id="z" * 32, hostname="pay.example.com", generation=7)
+        digitalocean.Tag("gateway", name=Origin("origin", args).pulls)
+
+    record = built(program)[0]
+    assert record.one(":Tag").inputs["name"]
+    assert next(told) == "not asked", "the gateway came before the edge could prove itself"
+
+
+def test_a_certificate_that_is_never_deployed_ends_the_update(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _says(monkeypatch, "pending_deployment")
+    monkeypatch.setattr(origin, "DEPLOYMENT_SECONDS", 0)
+    with pytest.raises(TimeoutError, match="run `pulumi up` again"):
+        _origin()
+
+
+def test_a_preview_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    _says(monkeypatch, "pending_deployment")
+    args = OriginArgs(zone_id="z" * 32, hostname="pay.example.com", generation=7)
+    built(lambda: Origin("origin", args), preview=True)
+
+
+def test_it_is_known_when_the_first_certificate_ends() -> None:
+    found: list[str] = []
+
+    def program() -> None:
+        args = OriginArgs(zone_id="z" * 32, hostname="pay.example.com", generation=7)
+        Origin("origin", args).expires.apply(found.append)
+
+    built(program)
+    assert found == ["2027-05-20"]
+
+
 def test_an_origin_certificate_is_for_one_name_and_a_year() -> None:
     inputs = _origin()[0].one(":OriginCaCertificate").inputs
     assert inputs["hostnames"] == ["pay.example.com"]
@@ -157,6 +214,11 @@ def test_an_update_leaves_at_least_half_a_year(issued: date, days: int) -> None:
         assert origin.VALIDITY_DAYS - days > 180, "an update that renews nothing finds time enough"
     else:
         assert origin.generation(today) > origin.generation(issued)
+
+
+def test_a_rotation_by_hand_is_a_generation_of_its_own() -> None:
+    today = date(2027, 1, 1)
+    assert origin.generation(today, extra=1) == origin.generation(today) + 1
 
 
 # --- the public name ------------------------------------------------------------------------------

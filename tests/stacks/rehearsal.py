@@ -29,6 +29,16 @@ class Outcome:
     output: str
     steps: list[tuple[str, str]]
     """Operation and resource name, in order."""
+    times: list[int]
+    """The second in which each of them began."""
+
+    def when(self, operation: str, ending: str) -> int:
+        """The second in which the first such step began."""
+        return next(
+            second
+            for (done, name), second in zip(self.steps, self.times, strict=True)
+            if done == operation and name.endswith(ending)
+        )
 
     def named(self, operation: str) -> set[str]:
         """The resources that this operation was done to."""
@@ -166,6 +176,12 @@ class Rehearsal:
         found: list[dict[str, Any]] = exported["deployment"].get("resources", [])
         return found
 
+    def outputs_of(self, ending: str) -> dict[str, Any]:
+        """The outputs of the one resource whose name ends so, as the state has them."""
+        (found,) = [it for it in self.resources() if it["urn"].endswith(ending)]
+        outputs: dict[str, Any] = found["outputs"]
+        return outputs
+
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs."""
         found: dict[str, Any] = json.loads(self._pulumi("stack", "output", "--json").stdout)
@@ -175,12 +191,15 @@ class Rehearsal:
         log = self.folder / "events.json"
         log.unlink(missing_ok=True)
         done = self._pulumi(*arguments, "--event-log", str(log))
-        steps = []
+        steps, times = [], []
         for line in log.read_text().splitlines() if log.exists() else []:
-            found = json.loads(line).get("resourcePreEvent", {}).get("metadata")
+            event = json.loads(line)
+            found = event.get("resourcePreEvent", {}).get("metadata")
             if found and found["op"] not in QUIET:
                 steps.append((found["op"], found["urn"].rpartition("::")[2]))
-        return Outcome(code=done.returncode, output=done.stdout + done.stderr, steps=steps)
+                times.append(event["timestamp"])
+        output = done.stdout + done.stderr
+        return Outcome(code=done.returncode, output=output, steps=steps, times=times)
 
     def _pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 
 from tests.stacks.rehearsal import Paper, Rehearsal
 from tests.stacks.stackfiles import StackConfig
 from tests.twin.conftest import engine_path
+from twin import authorities
 
 RECORD = "payments-staging-ingress-record"
 
@@ -81,6 +83,32 @@ def test_from_the_droplet_to_a_load_balancer_only_the_records_content_changes(
     assert [operation for operation, name in done.steps if name == RECORD] == ["update"]
     kept = {name for operation, name in done.steps if "-origin-" in name}
     assert not kept, "edge and origin know each other already"
+
+
+def test_a_rotation_makes_the_new_ones_first_and_deletes_the_old_ones_last(
+    staging: Rehearsal,
+) -> None:
+    rotated = _behind(staging.settings, "load-balancer")
+    staging.configure(rotated.changed("payments:origin-rotations", 1))
+    done = staging.up()
+    assert done.code == 0, done.output
+
+    made, deleted = done.named("create"), done.named("delete")
+    assert len(made) == len(deleted) == 7, "keys, requests and certificates of a generation"
+    order = [name for operation, name in done.steps if operation in {"create", "delete"}]
+    assert set(order[:7]) == made
+    (new,) = (name for name in made if "-pulls-g" in name)
+    uploaded = datetime.fromisoformat(staging.outputs_of(new)["uploadedOn"]).timestamp()
+    gateway = done.when("create-replacement", "-gateway")
+    assert gateway >= int(uploaded + authorities.DEPLOYING_SECONDS), (
+        "who asks for a certificate that the edge does not present yet shuts everybody out"
+    )
+    assert min(done.when("delete", name) for name in deleted) >= gateway
+    (old,) = (name for name in deleted if "-certificate-g" in name)
+    assert done.steps.index(("delete", old)) > done.steps.index(
+        ("delete-replaced", next(name for _, name in done.steps if name.endswith("-gateway")))
+    ), "it is revoked when nobody presents it any more"
+    _settled(staging)
 
 
 def test_and_back(staging: Rehearsal) -> None:
