@@ -17,14 +17,17 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tests.e2e import scanner
 from tests.e2e.conftest import _NOTHING, Platform
 from tools import smoke
 from tools.paths import Home
@@ -38,22 +41,17 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 HOST = "pay.payments.localhost"
 HEALTH = "/_gateway/health"
 _SCANNER = "python:3.13-slim"
-_SCAN = """
-import asyncio, sys
-async def probe(address, port, gate, found):
-    async with gate:
-        try:
-            _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), 1.0)
-        except (OSError, asyncio.TimeoutError):
-            return
-        found.append(port)
-        writer.close()
-async def main():
-    gate, found = asyncio.Semaphore(8000), []
-    ports = range(1, 65536)
-    await asyncio.gather(*(probe(sys.argv[1], port, gate, found) for port in ports))
-    print(sorted(found))
-asyncio.run(main())
+_SCAN = Path(scanner.__file__).read_text()
+_OPEN = [7, 22443, 65535]
+"""The ports of a container that every scan must find, or it would find nothing anywhere."""
+_FILES = scanner.AT_ONCE + 256
+_LISTEN = f"""
+import select, socket
+servers = [socket.create_server(("", port)) for port in {_OPEN}]
+print("listening", flush=True)
+while True:
+    for server in select.select(servers, [], [])[0]:
+        server.accept()[0].close()
 """
 
 
@@ -73,18 +71,34 @@ class Outside:
         kept = self._documents("machines.balancer")
         return str(json.loads(kept[0])["public"])
 
-    def open_ports(self, address: str) -> list[int]:
-        """Every TCP port, tried from a container on the twin's internet."""
+    def open_ports(self, *addresses: str) -> list[list[int]]:
+        """Every TCP port of each address, tried from a container on the twin's internet.
+
+        Beside them stands a container whose open ports are known: a scan that misses one fails.
+        """
         network = f"{self.platform.home.instance}-internet"
-        said = self.platform.client.containers.run(
-            _SCANNER,
-            ["python", "-c", _SCAN, address],
-            network=network,
-            labels={"payments.twin": self.platform.home.instance},
-            remove=True,
+        containers = self.platform.client.containers
+        labels = {"payments.twin": self.platform.home.instance}
+        beside = containers.run(
+            _SCANNER, ["python", "-c", _LISTEN], network=network, labels=labels, detach=True
         )
-        found: list[int] = json.loads(said.decode())
-        return found
+        try:
+            next(beside.logs(stream=True))  # it listens
+            beside.reload()
+            known = beside.attrs["NetworkSettings"]["Networks"][network]["IPAddress"]
+            said = containers.run(
+                _SCANNER,
+                ["python", "-c", _SCAN, known, *addresses],
+                network=network,
+                labels=labels,
+                ulimits=[docker.types.Ulimit(name="nofile", soft=_FILES, hard=_FILES)],
+                remove=True,
+            )
+        finally:
+            beside.remove(force=True)
+        found: dict[str, list[int]] = json.loads(said.decode())
+        assert found[known] == _OPEN, "a scan that misses what is open proves nothing"
+        return [found[address] for address in addresses]
 
     def ask(
         self,
@@ -202,6 +216,11 @@ def exposed(engine_client: Any, tmp_path_factory: pytest.TempPathFactory) -> Ite
         shutil.rmtree(home.run_dir, ignore_errors=True)
 
 
+def _stays_as_it_is(platform: Platform) -> None:
+    said = platform.make("up")
+    assert re.search(r"Up in \d+ s: no changes\.", said), said
+
+
 def _answers(platform: Platform) -> None:
     status, body = smoke.get(f"{platform.url}/health", platform.home.path / "ca.pem")
     assert status == 200, body
@@ -248,17 +267,19 @@ def test_behind_a_tunnel_nothing_is_open(platform: Platform) -> None:
     outside = Outside(platform)
     _answers(platform)
     address, _ = outside.droplet()
-    assert outside.open_ports(address) == [], "visitors come through what dials out"
+    assert outside.gateway_log(), "it is there, and whoever may log in can"
+    assert outside.open_ports(address) == [[]], "visitors come through what dials out"
 
 
 def test_reached_directly_only_the_edge_is_let_in(exposed: Platform) -> None:
     outside = Outside(exposed)
     _answers(exposed)
     own, reserved = outside.droplet()
-    for address in (own, reserved):
-        assert outside.open_ports(address) == [], "strangers find no port, 443 neither"
+    found = outside.open_ports(own, reserved)
+    assert found == [[], []], "strangers find no port, 443 neither"
     _refuses_all_but_our_edge(outside, reserved)
     _believes_only_the_edge(exposed, outside, reserved)
+    _stays_as_it_is(exposed)
 
 
 def test_a_load_balancer_takes_the_place_of_the_address(exposed: Platform) -> None:
@@ -268,10 +289,11 @@ def test_a_load_balancer_takes_the_place_of_the_address(exposed: Platform) -> No
     _answers(exposed)
     own, reserved = outside.droplet()
     assert reserved == "", "the name leads to the balancer now"
-    assert outside.open_ports(own) == [], "droplets admit their load balancer only"
-    assert outside.ask(own, pair=outside.ours()) == "", "not even our own edge goes around it"
     balancer = outside.balancer()
-    # It hangs up on strangers after accepting them; nothing but its web port does even that.
-    assert outside.open_ports(balancer) in ([], [443])
+    of_droplet, of_balancer = outside.open_ports(own, balancer)
+    assert of_droplet == [], "droplets admit their load balancer only"
+    assert of_balancer == [443], "it hangs up on strangers, but only after accepting them"
+    assert outside.ask(own, pair=outside.ours()) == "", "not even our own edge goes around it"
     _refuses_all_but_our_edge(outside, balancer)
     _believes_only_the_edge(exposed, outside, balancer)
+    _stays_as_it_is(exposed)
