@@ -128,5 +128,8 @@ ORIGIN_HTTPS_PORT: Final = 443
 WIDEST_SSH_SOURCE: Final = {4: 16, 6: 32}
 """The shortest prefix that may reach SSH, by IP version: a company's range, not the internet."""
 
+NARROWEST_LIST_IPV6: Final = 64
+"""Cloudflare's lists hold IPv6 ranges from /4 to /64, and no single address (waf, custom lists)."""
+
 HOST_RESERVE_MIB: Final = 384
 """What the system, Docker and its logs need beside the containers."""

@@ -81,6 +81,18 @@ def _source(what: str) -> PlainValidator:
     return PlainValidator(check)
 
 
+def _listed(value: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """A range that one of Cloudflare's lists can hold."""
+    if value.version == 6 and value.prefixlen > limits.NARROWEST_LIST_IPV6:
+        wider = value.supernet(new_prefix=limits.NARROWEST_LIST_IPV6)
+        raise refused(
+            "it stands on a list of the edge, which holds IPv6 ranges up to "
+            f"/{limits.NARROWEST_LIST_IPV6}, and this one is /{value.prefixlen}",
+            f"name the whole network, {wider}, or an IPv4 address",
+        )
+    return value
+
+
 def _email(value: str) -> str:
     if not re.fullmatch(r'[^@\s<>,;"]+@[^@\s<>,;"]+\.[a-z]+', value):
         raise refused("this is not an e-mail address", "name one, for example ops@example.com")
@@ -112,7 +124,9 @@ Region = Annotated[str, one_of("a region", limits.DROPLET_REGIONS)]
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", examples=["0" * 31 + "1"])]
 PublicKey = Annotated[str, AfterValidator(public_key)]
 Source = Annotated[IPv4Network | IPv6Network, _source("SSH")]
-AdminSource = Annotated[IPv4Network | IPv6Network, _source("the admin API")]
+AdminSource = Annotated[
+    IPv4Network | IPv6Network, _source("the admin API"), AfterValidator(_listed)
+]
 WebhookSource = Annotated[IPv4Network | IPv6Network, _source("a webhook")]
 HostName = Annotated[
     str,

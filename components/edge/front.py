@@ -92,6 +92,5 @@ class Edge(pulumi.ComponentResource):
 
 
 def _plain(cidr: str) -> str:
-    """An address without the length of a whole one, as the API gives it back."""
-    address, _, length = cidr.partition("/")
-    return address if length in {"", "32" if "." in address else "128"} else cidr
+    """A single address without its length, as the API gives it back; IPv6 has ranges only."""
+    return cidr.removesuffix("/32") if "." in cidr else cidr

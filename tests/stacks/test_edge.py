@@ -11,6 +11,7 @@ from stacks import edge, settings
 from tests.recorder import Recorder, value_of
 from tests.stacks import stackfiles
 from tests.stacks.stackfiles import StackConfig
+from tests.stacks.test_plans_on_doubles import ACCOUNT, handlers
 
 
 @pytest.fixture
@@ -56,6 +57,19 @@ def test_the_admins_list_is_the_stacks_own(folder: Path) -> None:
     without = edge.wishes(_loaded(folder, "local", bare))
     assert not without.admin_cidrs
     assert set(without.has) == {"tunnel"}
+
+
+CIDRS = ["198.51.100.7/32", "203.0.113.0/24", "2001:db8::/64", "2001:db8::/48"]
+
+
+def test_what_the_settings_take_of_admins_addresses_the_edges_list_takes(folder: Path) -> None:
+    config = stackfiles.read("prod").changed("payments:access.admin-cidrs", CIDRS)
+    recorder = Recorder(stack="prod")
+    recorder.configure(config.values, config.secrets)
+    recorder.build(lambda: edge.build(settings.load(folder), pulumi.ResourceOptions()))
+    made = recorder.one("cloudflare:index/list:List").inputs
+    assert {it["ip"] for it in made["items"]} == {"198.51.100.7", *CIDRS[1:]}
+    assert handlers("pro").failures("List", {**made, "accountId": ACCOUNT}) == []
 
 
 @pytest.mark.parametrize("plan", ["free", "pro", "business"])

@@ -41,7 +41,7 @@ WISHES = whole.Wishes(
 )
 
 
-def _handlers(plan: str) -> Handlers:
+def handlers(plan: str) -> Handlers:
     zone = {"id": ZONE, "name": NAME, "plan": plan, "account_id": ACCOUNT}
     account = {"cloudflare": {"accounts": [{"id": ACCOUNT}], "zones": [zone]}}
     store = Store(":memory:")
@@ -87,25 +87,25 @@ def _resources(fitted: whole.Fitted, wishes: whole.Wishes) -> list[tuple[str, di
 
 @pytest.mark.parametrize("plan", plans.NAMES)
 def test_no_plan_is_asked_for_what_it_refuses(plan: plans.PlanName) -> None:
-    handlers = _handlers(plan)
+    double = handlers(plan)
     asked = _resources(whole.fit(WISHES, plans.plan(plan)), WISHES)
     kinds = {kind for kind, _ in asked}
     assert {"Ruleset", "List", "ZoneSetting", "BotManagement", "ZoneDnssec", "DnsRecord"} <= kinds
-    refused = {f"{kind} {inputs.get('name', '')}": handlers.failures(kind, inputs)
-               for kind, inputs in asked if handlers.failures(kind, inputs)}  # fmt: skip
+    refused = {f"{kind} {inputs.get('name', '')}": double.failures(kind, inputs)
+               for kind, inputs in asked if double.failures(kind, inputs)}  # fmt: skip
     assert refused == {}
     for kind, inputs in asked:
-        handlers.create(kind, inputs)
+        double.create(kind, inputs)
 
 
 @pytest.mark.parametrize(("fitted_to", "deployed_on"), [("pro", "free"), ("enterprise", "pro")])
 def test_rules_of_a_wider_plan_are_refused(
     fitted_to: plans.PlanName, deployed_on: plans.PlanName
 ) -> None:
-    handlers = _handlers(deployed_on)
+    double = handlers(deployed_on)
     asked = _resources(whole.fit(WISHES, plans.plan(fitted_to)), WISHES)
     refused = {inputs["phase"] for kind, inputs in asked
-               if kind == "Ruleset" and handlers.failures(kind, inputs)}  # fmt: skip
+               if kind == "Ruleset" and double.failures(kind, inputs)}  # fmt: skip
     assert "http_ratelimit" in refused, "the doubles must tell plans apart"
 
 
@@ -189,11 +189,11 @@ def test_whatever_is_wanted_is_fitted_to_what_the_plan_takes(
         admin_cidrs=WISHES.admin_cidrs if admins else (),
     )
     fitted = whole.fit(wishes, plans.plan(plan))
-    handlers = _handlers(plan)
+    double = handlers(plan)
     if fitted.admin_list:
         entry = {"accountId": ACCOUNT, "kind": "ip", "name": fitted.admin_list}
-        handlers.create("List", {**entry, "items": [{"ip": "203.0.113.0/24"}]})
+        double.create("List", {**entry, "items": [{"ip": "203.0.113.0/24"}]})
     for phase, rules in fitted.rules.items():
         if rules:
-            handlers.create("Ruleset", _ruleset(phase, rules))
-    handlers.create("BotManagement", {"zoneId": ZONE, **_camel(dict(fitted.bots))})
+            double.create("Ruleset", _ruleset(phase, rules))
+    double.create("BotManagement", {"zoneId": ZONE, **_camel(dict(fitted.bots))})

@@ -20,7 +20,7 @@ ZONE, ACCOUNT = "0" * 32, "1" * 32
 WISHES = whole.Wishes(
     hostname="pay.example.com",
     redirected=("www.example.com",),
-    admin_cidrs=("198.51.100.7/32", "203.0.113.0/24", "2001:db8::1/128"),
+    admin_cidrs=("198.51.100.7/32", "203.0.113.0/24", "2001:db8::/64"),
     log_export=True,
     has=frozenset({"tunnel", "access"}),
 )
@@ -107,7 +107,7 @@ def test_the_list_of_admins_stands_before_the_rule_that_names_it() -> None:
     admins = record.one(":List")
     assert [item["ip"] for item in admins.inputs["items"]] == [
         "198.51.100.7",
-        "2001:db8::1",
+        "2001:db8::/64",
         "203.0.113.0/24",
     ], "the API gives whole addresses back without their length, a difference at every update"
     firewall = record.named("payments-edge-firewall")
