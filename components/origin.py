@@ -126,7 +126,7 @@ class Origin(pulumi.ComponentResource):
             requested_validity=VALIDITY_DAYS,
             opts=self._child,
         )
-        private_key = pulumi.Output.secret(key.private_key_pem)
+        private_key: pulumi.Output[str] = pulumi.Output.secret(key.private_key_pem)
         return certificate.certificate, private_key, certificate.expires_on
 
     def _client(
@@ -179,7 +179,7 @@ class Origin(pulumi.ComponentResource):
             enabled=True,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[uploaded]),
         )
-        presented = pulumi.Output.all(settings.id, uploaded.id).apply(
+        presented: pulumi.Output[str] = pulumi.Output.all(settings.id, uploaded.id).apply(
             lambda ids: self._deployed(settings_id=ids[0], certificate_id=ids[1])
         )
         return authority.cert_pem, presented, uploaded.expires_on
