@@ -8,6 +8,7 @@ out, and reported with whoever makes up for it.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -286,36 +287,52 @@ def _able(rule: Rule, plan: Plan) -> tuple[Rule, str]:
 
 
 def _join(rules: Sequence[Rule], room: int) -> tuple[list[Rule], dict[str, str]]:
-    """Join neighbours that do the same, the largest group first, until they fit; who went where."""
+    """Join neighbours that do the same, as many as one rule can hold, until all fit.
+
+    Returns the rules, and who went where. One that is too long to be joined stands by itself.
+    """
     current, joined = list(rules), {}
+    names: Counter[str] = Counter()
     while len(current) > room:
         groups = [list(group) for _, group in groupby(current, key=_alike)]
-        able = [
-            g for g in groups if g[0].joins and len(g) > 1 and len(_any_of(g)) <= MAX_EXPRESSION
-        ]
+        able = [group for group in groups if group[0].joins and len(_together(group)) > 1]
         if not able:
             break
-        group = max(able, key=len)
+        group = max(able, key=lambda it: len(_together(it)))
+        inside = _together(group)
+        outside = [rule for rule in group if rule not in inside]
+        names[group[0].joins] += 1
+        nth = names[group[0].joins]
+        name = group[0].joins if nth == 1 else f"{group[0].joins}-{nth}"
+        one = replace(
+            inside[0],
+            ref=name,
+            joins="",
+            description=", ".join(rule.ref for rule in inside)[:500],
+            expression=_any_of(inside),
+            rank=min(rule.rank for rule in inside),
+            otherwise=" ".join(dict.fromkeys(r.otherwise for r in inside if r.otherwise)),
+        )
         start = current.index(group[0])
-        name = group[0].joins
-        titles = ", ".join(rule.ref for rule in group)
-        current[start : start + len(group)] = [
-            replace(
-                group[0],
-                ref=name,
-                joins="",
-                description=titles[:500],
-                expression=_any_of(group),
-                rank=min(rule.rank for rule in group),
-                otherwise=" ".join(dict.fromkeys(r.otherwise for r in group if r.otherwise)),
-            )
-        ]
-        joined.update({rule.ref: name for rule in group})
+        # What they do is the same, so it does not matter which of them does it first.
+        current[start : start + len(group)] = [one, *outside]
+        joined.update({rule.ref: name for rule in inside})
     return current, joined
 
 
-def _alike(rule: Rule) -> tuple[str, str, str]:
-    return rule.joins or rule.ref, rule.action, repr(rule.parameters)
+def _together(group: Sequence[Rule]) -> list[Rule]:
+    """As many of some rules as one expression has room for, in their order."""
+    found: list[Rule] = []
+    for rule in sorted(group, key=lambda it: len(it.expression)):
+        if len(_any_of([*found, rule])) > MAX_EXPRESSION:
+            break
+        found.append(rule)
+    return [rule for rule in group if rule in found]
+
+
+def _alike(rule: Rule) -> tuple[str, str, str, str]:
+    alone = "" if rule.joins else rule.ref
+    return rule.joins, alone, rule.action, repr(rule.parameters)
 
 
 def _any_of(group: Iterable[Rule]) -> str:

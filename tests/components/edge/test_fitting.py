@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.edge import fitting, paths, plans, rules
+from components.edge import firewall, fitting, paths, plans, rules
 from components.edge import limits as limits_table
 from components.edge.limits import LIMITS, Limit
 from components.edge.rules import Rule
@@ -200,6 +201,44 @@ def test_joining_keeps_everything_the_rules_did() -> None:
     assert one.expression.count(" or ") == 6
     assert {finding.outcome for finding in fit.findings} == {"joined"}
     assert fitting.fit_firewall(wanted, plans.PRO).rules == tuple(wanted), "there was room"
+
+
+def _long(**lengths: int) -> list[Rule]:
+    return [
+        Rule(ref=ref, description="", expression=f'http.host eq "{"x" * length}"', action="block",
+             joins="all")
+        for ref, length in lengths.items()
+    ]  # fmt: skip
+
+
+def test_what_is_too_long_to_be_joined_stands_by_itself_and_the_others_are_joined() -> None:
+    fit = fitting.fit_firewall(
+        _long(a=10, b=4000, c=10, d=2000, e=2000), replace(plans.FREE, custom_rules=3)
+    )
+    assert [rule.ref for rule in fit.rules] == ["all", "b", "e"]
+    assert {finding.ref for finding in fit.findings if finding.outcome == "joined"} == set("acd")
+    assert not [finding for finding in fit.findings if finding.outcome == "left out"]
+
+
+def test_what_does_not_fit_into_one_rule_is_joined_into_several() -> None:
+    fit = fitting.fit_firewall(
+        _long(a=2000, b=2000, c=2000, d=2000), replace(plans.FREE, custom_rules=2)
+    )
+    assert [rule.ref for rule in fit.rules] == ["all", "all-2"], "a ref is given once"
+    assert {finding.outcome for finding in fit.findings} == {"joined"}
+
+
+@pytest.mark.parametrize("name", plans.NAMES)
+def test_webhooks_from_many_addresses_are_still_let_by(name: plans.PlanName) -> None:
+    many = tuple(f"198.51.{n // 250}.{n % 250}" for n in range(200))
+    hooks = tuple(replace(it, sources=it.sources or many) if it.gateway == "razorpay" else it
+                  for it in paths.WEBHOOKS)  # fmt: skip
+    wanted = firewall.rules(hostname="pay.example.com", webhooks=hooks, admin_list="admins")
+    fit = fitting.fit_firewall(wanted, plans.plan(name))
+    lost = {finding.ref for finding in fit.findings if finding.outcome == "left out"}
+    assert not lost & {"webhooks", "health", "admin-api", "path-tricks"}
+    assert any(many[-1] in rule.expression for rule in fit.rules if rule.action == "skip")
+    assert not list(conditions.against_firewall(fit.rules, name))
 
 
 def test_an_edge_ttl_is_no_shorter_than_the_plan_can_keep() -> None:
