@@ -1,8 +1,9 @@
 """The payment gateways as the service is told of them: accounts, addresses, rules. Data only.
 
 Each writes its own part of the environment (`app/payments/gateways/config.py` reads it). An address
-(`api_base`) is given only where something stands in for the gateway. A gateway that the stack does
-not have is None, and the service does not offer it.
+(`api_base`) is given only where something stands in for the gateway; `webhook_sources`, where its
+deliveries come from (empty: anywhere), the edge is told as well. A gateway that the stack does not
+have is None, and the service does not offer it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Stripe:
     secret_key: pulumi.Input[str]
     webhook_secrets: pulumi.Input[str]
     api_base: str | None = None
+    webhook_sources: Sequence[str] = ()
 
     def variables(self) -> Variables:
         """As environment variables."""
@@ -34,20 +36,21 @@ class Stripe:
                 "PAYMENTS_STRIPE_SECRET_KEY": self.secret_key,
                 "PAYMENTS_STRIPE_WEBHOOK_SECRETS": self.webhook_secrets,
                 "PAYMENTS_STRIPE_API_BASE": self.api_base,
+                "PAYMENTS_STRIPE_WEBHOOK_SOURCES": ",".join(self.webhook_sources) or None,
             }
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Razorpay:
-    """The Razorpay account. `webhook_sources`: where its deliveries come from; empty: anywhere."""
+    """The Razorpay account."""
 
     key_id: str
     key_secret: pulumi.Input[str]
     webhook_secrets: pulumi.Input[str]
-    webhook_sources: Sequence[str] = ()
     checkout_script: str | None = None
     api_base: str | None = None
+    webhook_sources: Sequence[str] = ()
 
     def variables(self) -> Variables:
         """As environment variables."""
@@ -56,9 +59,9 @@ class Razorpay:
                 "PAYMENTS_RAZORPAY_KEY_ID": self.key_id,
                 "PAYMENTS_RAZORPAY_KEY_SECRET": self.key_secret,
                 "PAYMENTS_RAZORPAY_WEBHOOK_SECRETS": self.webhook_secrets,
-                "PAYMENTS_RAZORPAY_WEBHOOK_SOURCES": ",".join(self.webhook_sources) or None,
                 "PAYMENTS_RAZORPAY_CHECKOUT_SCRIPT": self.checkout_script,
                 "PAYMENTS_RAZORPAY_API_BASE": self.api_base,
+                "PAYMENTS_RAZORPAY_WEBHOOK_SOURCES": ",".join(self.webhook_sources) or None,
             }
         )
 
@@ -71,6 +74,7 @@ class Paypal:
     client_secret: pulumi.Input[str]
     webhook_id: str | None = None
     api_base: str | None = None
+    webhook_sources: Sequence[str] = ()
 
     def variables(self) -> Variables:
         """As environment variables."""
@@ -80,6 +84,7 @@ class Paypal:
                 "PAYMENTS_PAYPAL_CLIENT_SECRET": self.client_secret,
                 "PAYMENTS_PAYPAL_WEBHOOK_ID": self.webhook_id,
                 "PAYMENTS_PAYPAL_API_BASE": self.api_base,
+                "PAYMENTS_PAYPAL_WEBHOOK_SOURCES": ",".join(self.webhook_sources) or None,
             }
         )
 
@@ -91,6 +96,7 @@ class Cryptomus:
     merchant: str
     api_key: pulumi.Input[str]
     api_base: str | None = None
+    webhook_sources: Sequence[str] = ()
 
     def variables(self) -> Variables:
         """As environment variables."""
@@ -100,6 +106,7 @@ class Cryptomus:
                 "PAYMENTS_CRYPTOMUS_MERCHANT": self.merchant,
                 "PAYMENTS_CRYPTOMUS_API_KEY": self.api_key,
                 "PAYMENTS_CRYPTOMUS_API_BASE": self.api_base,
+                "PAYMENTS_CRYPTOMUS_WEBHOOK_SOURCES": ",".join(self.webhook_sources) or None,
             }
         )
 

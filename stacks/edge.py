@@ -6,7 +6,7 @@ there is no moment in which the name answers without them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pulumi
 
@@ -14,11 +14,11 @@ from components.edge import plans, records, settings, whole
 from components.edge.alerts import Needs
 from components.edge.front import Edge, EdgeArgs
 from components.edge.managed import Owasp
-from components.edge.paths import WEBHOOKS, Webhook
 from components.edge.report import report
 from components.edge.watch import LogExport, Watch, WatchArgs
 from components.edge.zone import Zone, ZoneArgs
 from stacks.settings import Stack
+from stacks.webhooks import webhooks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ def wishes(stack: Stack, *, access_hosts: tuple[str, ...] = ()) -> whole.Wishes:
         redirected=wanted.redirect_from,
         admin_cidrs=tuple(str(cidr) for cidr in access.admin_cidrs) if access else (),
         admin_list=stack.name.replace("-", "_") + "_admins",
-        webhooks=_webhooks(stack),
+        webhooks=webhooks(stack.settings.gateways),
         owasp=Owasp(
             paranoia=wanted.owasp.paranoia,
             threshold=wanted.owasp.threshold,
@@ -140,17 +140,3 @@ def watch(
         ),
         clouds,
     )
-
-
-def _webhooks(stack: Stack) -> tuple[Webhook, ...]:
-    """The gateways' webhooks; a stand-in for Stripe does not deliver from Stripe's addresses."""
-    given = stack.settings.edge.webhook_sources
-    found = []
-    for hook in WEBHOOKS:
-        named = given.get(hook.gateway)  # type: ignore[call-overload]  # a gateway of the table
-        if named:
-            hook = replace(hook, sources=tuple(str(source) for source in named))
-        elif hook.gateway == "stripe" and stack.settings.gateways.stripe.api_base:
-            hook = replace(hook, sources=())
-        found.append(hook)
-    return tuple(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from components.payment_gateways import Cryptomus, PaymentGateways, Paypal, Razorpay, Stripe
 from stacks.settings import Stack
+from stacks.webhooks import sources
 
 
 def payment_gateways(stack: Stack) -> PaymentGateways:
@@ -15,14 +16,15 @@ def payment_gateways(stack: Stack) -> PaymentGateways:
             secret_key=secrets.stripe_secret_key,
             webhook_secrets=secrets.stripe_webhook_secrets,
             api_base=found.stripe.api_base,
+            webhook_sources=sources(found.stripe),
         ),
         razorpay=Razorpay(
             key_id=razorpay.key_id,
             key_secret=secrets.razorpay_key_secret,
             webhook_secrets=secrets.razorpay_webhook_secrets,
-            webhook_sources=[str(source) for source in razorpay.webhook_sources],
             checkout_script=razorpay.checkout_script,
             api_base=razorpay.api_base,
+            webhook_sources=sources(razorpay),
         )
         if razorpay
         else None,
@@ -31,6 +33,7 @@ def payment_gateways(stack: Stack) -> PaymentGateways:
             client_secret=secrets.paypal_client_secret,
             webhook_id=paypal.webhook_id,
             api_base=paypal.api_base,
+            webhook_sources=sources(paypal),
         )
         if paypal
         else None,
@@ -38,6 +41,7 @@ def payment_gateways(stack: Stack) -> PaymentGateways:
             merchant=cryptomus.merchant,
             api_key=secrets.cryptomus_api_key,
             api_base=cryptomus.api_base,
+            webhook_sources=sources(cryptomus),
         )
         if cryptomus and cryptomus.enabled
         else None,

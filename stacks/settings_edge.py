@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from components.edge import plans
+from components.edge import firewall, plans
 from components.edge.settings import YEAR
 from stacks.settings_model import Settings
 from stacks.settings_problems import NOT_SET, Problem, show
+from stacks.webhooks import webhooks
 
 LOG_DESTINATION = "payments:log-export-destination"
 LOG_OWNERSHIP = "payments:log-export-ownership-challenge"
@@ -19,6 +20,7 @@ def edge(s: Settings) -> Iterator[Problem]:
     yield from _redirects(s)
     yield from _plan(s)
     yield from _admins(s)
+    yield from _webhooks(s)
 
 
 def _hsts(s: Settings) -> Iterator[Problem]:
@@ -72,6 +74,26 @@ def _admins(s: Settings) -> Iterator[Problem]:
             "the edge would refuse every call of the admin API",
             "name the addresses that may call it, for example [198.51.100.7/32]",
         )
+
+
+def _webhooks(s: Settings) -> Iterator[Problem]:
+    """One rule names the addresses of all gateways, and a rule has only so many characters."""
+    let_by, refused = firewall.webhook_rules(webhooks(s.gateways))
+    longest = max(len(rule.expression) for rule in (*let_by, *refused))
+    if longest > plans.MAX_EXPRESSION:
+        name, count = max(_sources(s).items(), key=lambda named: named[1])
+        yield _problem(
+            f"gateways.{name}.webhook-sources",
+            f"{count} addresses",
+            f"the edge's rule that names them would have {longest} characters, of "
+            f"{plans.MAX_EXPRESSION}, and without it deliveries would be challenged",
+            "name whole networks instead of single addresses, or leave it out: the service "
+            "verifies every delivery's signature",
+        )
+
+
+def _sources(s: Settings) -> dict[str, int]:
+    return {name: len(it.webhook_sources) for name, it in s.gateways.offered().items()}
 
 
 def log_export(s: Settings, *, destination: bool, ownership: bool) -> Iterator[Problem]:

@@ -37,34 +37,40 @@ END: Final = ";until="
 Amount = Annotated[int, Field(ge=0)]
 
 
-class Stripe(Section):
-    """Where Stripe's API answers, when not at its own address."""
+class Gateway(Section):
+    """What every gateway has: where its API answers, when not at its own address, and who delivers.
+
+    `webhook_sources`: deliveries from elsewhere are refused, at the edge and by the service. Left
+    out, Stripe's are the addresses that it publishes; the others publish none to rely on.
+    """
 
     api_base: str | None = Field(default=None, pattern=ADDRESS)
+    webhook_sources: tuple[WebhookSource, ...] = Field(default=(), examples=[["198.51.100.7/32"]])
 
 
-class Razorpay(Section):
-    """The Razorpay account. `webhook_sources`: the service refuses deliveries from elsewhere."""
+class Stripe(Gateway):
+    """The Stripe account: its keys are secrets."""
+
+
+class Razorpay(Gateway):
+    """The Razorpay account."""
 
     key_id: str = Field(
         pattern=r"^rzp_(live|test)_[A-Za-z0-9]+$", examples=["rzp_test_1DP5mmOlF5G5ag"]
     )
-    api_base: str | None = Field(default=None, pattern=ADDRESS)
     checkout_script: str | None = Field(default=None, pattern=r"^https://[a-z0-9.:-]+/[^?#;,\s]+$")
-    webhook_sources: tuple[WebhookSource, ...] = ()
 
 
-class Paypal(Section):
+class Paypal(Gateway):
     """The PayPal application. `webhook_id` is shown where its webhook was made."""
 
     client_id: str = Field(pattern=r"^[A-Za-z0-9_-]{20,100}$", examples=["A" * 80])
     webhook_id: str | None = Field(
         default=None, pattern=r"^[A-Z0-9]{1,50}$", examples=["8PT597110X687430L"]
     )
-    api_base: str | None = Field(default=None, pattern=ADDRESS)
 
 
-class Cryptomus(Section):
+class Cryptomus(Gateway):
     """The Cryptomus merchant; off unless `enabled` says otherwise.
 
     Who runs it was fined CAD 177 million by FINTRAC, Canada's authority against money laundering,
@@ -75,7 +81,6 @@ class Cryptomus(Section):
     merchant: str = Field(
         pattern=r"^[0-9a-f-]{36}$", examples=["8b03432e-385b-4670-8d06-064591096795"]
     )
-    api_base: str | None = Field(default=None, pattern=ADDRESS)
 
 
 class Route(Section):
@@ -101,6 +106,16 @@ class Gateways(Section):
     paypal: Paypal | None = None
     cryptomus: Cryptomus | None = None
     routing: tuple[Route, ...] = ()
+
+    def offered(self) -> dict[str, Gateway]:
+        """The gateways that this stack has, by name."""
+        named = {
+            "stripe": self.stripe,
+            "razorpay": self.razorpay,
+            "paypal": self.paypal,
+            "cryptomus": _on(self.cryptomus),
+        }
+        return {name: section for name, section in named.items() if section is not None}
 
     def rules(self) -> str | None:
         """The routing as the service reads it."""
@@ -234,15 +249,7 @@ def _modes(s: Settings) -> Iterator[Problem]:
 
 def _routes(s: Settings) -> Iterator[Problem]:
     found = s.gateways
-    offered = {"stripe"} | {
-        name
-        for name, section in (
-            ("razorpay", found.razorpay),
-            ("paypal", found.paypal),
-            ("cryptomus", _on(found.cryptomus)),
-        )
-        if section is not None
-    }
+    offered = found.offered()
     for number, route in enumerate(found.routing):
         field = f"routing.{number}"
         missing = [name for name in route.gateways if name not in offered]

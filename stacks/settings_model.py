@@ -29,7 +29,6 @@ from stacks.settings_values import (
     Section,
     Source,
     Unavailable,
-    WebhookSource,
     one_of,
     public_key,
     vpc_range,
@@ -179,17 +178,13 @@ class Owasp(Section):
 class Edge(Section):
     """Cloudflare in front of the service, as far as its plan allows.
 
-    `redirect_from` are further names of the zone that lead to the service. `webhook_sources` names
-    the addresses of gateways that publish none. `modern_ciphers` needs Advanced Certificate
-    Manager. `sends_mail`: the zone's mail records are somebody else's.
+    `redirect_from` are further names of the zone that lead to the service. `modern_ciphers` needs
+    Advanced Certificate Manager. `sends_mail`: the zone's mail records are somebody else's.
     """
 
     hsts: Hsts = Hsts()
     owasp: Owasp = Owasp()
     redirect_from: tuple[HostName, ...] = ()
-    webhook_sources: dict[
-        Literal["stripe", "razorpay", "paypal", "cryptomus"], tuple[WebhookSource, ...]
-    ] = Field(default={}, examples=[{"razorpay": ["198.51.100.7/32"]}])
     alert_emails: tuple[Email, ...] = ()
     sends_mail: bool = False
     modern_ciphers: bool = False

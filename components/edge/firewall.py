@@ -79,12 +79,12 @@ def rules(
     `access_hosts` are names that Access alone guards (SSH), `redirected` names that only redirect,
     `admin_list` is the list of addresses that may call the admin API; without one nobody may.
     """
-    wanted = [_webhooks(webhooks)] if webhooks else []
-    wanted.append(_health())
+    let_by, refused = webhook_rules(webhooks)
+    wanted = [*let_by, _health()]
     if access_hosts:
         wanted.append(_access_hosts(access_hosts))
     wanted += [
-        *_webhooks_from_elsewhere(webhooks),
+        *refused,
         _admin_api(admin_list),
         _hosts([hostname, *access_hosts, *redirected]),
         _methods(),
@@ -95,6 +95,11 @@ def rules(
         _suspicious(),
     ]
     return tuple(wanted)
+
+
+def webhook_rules(webhooks: Sequence[paths.Webhook]) -> tuple[list[Rule], list[Rule]]:
+    """What lets deliveries by, and what refuses those from elsewhere."""
+    return ([_webhooks(webhooks)] if webhooks else []), _webhooks_from_elsewhere(webhooks)
 
 
 def _webhooks(webhooks: Sequence[paths.Webhook]) -> Rule:

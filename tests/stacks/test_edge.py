@@ -8,6 +8,8 @@ import pulumi
 import pytest
 
 from stacks import edge, settings
+from stacks.payment_gateways import payment_gateways
+from stacks.settings_problems import SettingsError
 from tests.recorder import Recorder, value_of
 from tests.stacks import stackfiles
 from tests.stacks.stackfiles import StackConfig
@@ -30,6 +32,12 @@ def _sources(stack: settings.Stack) -> dict[str, tuple[str, ...]]:
     return {hook.gateway: hook.sources for hook in edge.wishes(stack).webhooks}
 
 
+def _with_razorpay(sources: list[str]) -> StackConfig:
+    section = {"key-id": "rzp_live_1", "webhook-sources": sources}
+    config = stackfiles.read("prod").changed("payments:gateways", {"razorpay": section})
+    return config.with_secrets({"payments:razorpay-key-secret": "s3cret"})
+
+
 def test_stripe_delivers_from_its_own_addresses_and_a_stand_in_from_anywhere(
     folder: Path,
 ) -> None:
@@ -38,13 +46,29 @@ def test_stripe_delivers_from_its_own_addresses_and_a_stand_in_from_anywhere(
 
 
 def test_a_gateways_addresses_can_be_named(folder: Path) -> None:
-    config = stackfiles.read("prod").changed(
-        "payments:edge.webhook-sources", {"razorpay": ["203.0.113.0/24"]}
-    )
-    found = _sources(_loaded(folder, "prod", config))
+    stack = _loaded(folder, "prod", _with_razorpay(["203.0.113.0/24"]))
+    found = _sources(stack)
     assert found["razorpay"] == ("203.0.113.0/24",)
     assert len(found["stripe"]) == 15
-    assert found["paypal"] == ()
+    told = payment_gateways(stack).variables()
+    assert told["PAYMENTS_RAZORPAY_WEBHOOK_SOURCES"] == "203.0.113.0/24", "the service, too"
+
+
+def test_a_gateway_that_the_stack_does_not_have_delivers_nothing(folder: Path) -> None:
+    assert set(_sources(_loaded(folder, "prod"))) == {"stripe"}
+
+
+def test_more_addresses_than_a_rule_can_name_are_refused_before_anything_is_changed(
+    folder: Path,
+) -> None:
+    many = [f"198.51.{n // 250}.{n % 250}/32" for n in range(300)]
+    with pytest.raises(SettingsError) as caught:
+        _loaded(folder, "prod", _with_razorpay(many))
+    (problem,) = caught.value.problems
+    assert problem.field == "payments:gateways.razorpay.webhook-sources"
+    assert "of 4096" in problem.reason
+    assert "networks" in problem.remedy
+    assert _loaded(folder, "prod", _with_razorpay(many[:200]))
 
 
 def test_the_admins_list_is_the_stacks_own(folder: Path) -> None:

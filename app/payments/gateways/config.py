@@ -36,6 +36,10 @@ class _Gateway(BaseModel):
 
     api_base: str | None = Field(default=None, pattern=ADDRESS)
     account: str = Field(default="default", pattern=ACCOUNT)
+    webhook_sources: Networks = ()
+    """Where its deliveries come from; empty: anywhere, their signature alone decides."""
+
+    _split_sources = field_validator("webhook_sources", mode="before")(split)
 
     @property
     def is_live(self) -> bool | None:
@@ -64,17 +68,14 @@ class StripeSettings(_Gateway):
 
 
 class RazorpaySettings(_Gateway):
-    """The Razorpay account. `webhook_sources`: where its deliveries come from, if that is known."""
+    """The Razorpay account."""
 
     key_id: str | None = Field(default=None, pattern=r"^rzp_(live|test)_[A-Za-z0-9]+$")
     key_secret: SecretStr | None = None
     webhook_secrets: WebhookSecrets = ()
-    webhook_sources: Networks = ()
     checkout_script: str = Field(
         default=RAZORPAY_SCRIPT, pattern=r"^https?://[^/?#;,\s]+/[^?#;,\s]+$"
     )
-
-    _split = field_validator("webhook_sources", mode="before")(split)
 
     @model_validator(mode="after")
     def _whole(self) -> RazorpaySettings:

@@ -71,7 +71,6 @@ class CryptomusGateway:
     """One merchant."""
 
     name = NAME
-    webhook_sources = ()  # the signature is checked, and nothing a delivery says is believed
     takes_webhooks = True
     list_lag = LIST_LAG
 
@@ -81,6 +80,7 @@ class CryptomusGateway:
         if not settings.enabled or settings.merchant is None or settings.api_key is None:
             raise ValueError("Cryptomus is not enabled")
         self.account = settings.account
+        self.webhook_sources = settings.webhook_sources
         self.breaker = Breaker(NAME)
         self._public_url = public_url
         self._merchant = settings.merchant

@@ -64,7 +64,6 @@ class PaypalGateway:
 
     name = NAME
     list_lag = LIST_LAG
-    webhook_sources = ()  # PayPal publishes no addresses to rely on
 
     def __init__(
         self, settings: PaypalSettings, *, public_url: str, outgoing_ca: str | None
@@ -72,6 +71,7 @@ class PaypalGateway:
         if settings.client_id is None or settings.client_secret is None:
             raise ValueError("there is no PayPal client")
         self.account = settings.account
+        self.webhook_sources = settings.webhook_sources
         self.breaker = Breaker(NAME)
         self._public_url = public_url
         self._webhook_id = settings.webhook_id

@@ -61,12 +61,12 @@ class StripeGateway:
 
     name = NAME
     list_lag = LIST_LAG
-    webhook_sources = ()  # the edge keeps Stripe's published addresses (components.edge.paths)
 
     def __init__(self, settings: StripeSettings, *, outgoing_ca: str | None) -> None:
         if settings.secret_key is None:
             raise ValueError("there is no Stripe key")
         self.account = settings.account
+        self.webhook_sources = settings.webhook_sources
         self.breaker = Breaker(NAME)
         self._secrets = settings.webhook_secrets
         key = settings.secret_key.get_secret_value()
