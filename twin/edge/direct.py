@@ -28,6 +28,7 @@ from typing import Final
 
 from twin import authorities
 from twin.clock import Clock
+from twin.kept import in_force
 from twin.machines.addresses import EDGE_ADDRESS
 from twin.store import Store
 
@@ -124,14 +125,17 @@ class Direct:
     # --- what the zone wants --------------------------------------------------------------------
     def mode(self, zone: str) -> str:
         """Return the zone's `ssl` setting."""
-        for record in self._store.find(ZONE_SETTING, zoneId=zone, settingId="ssl"):
-            return str(record.outputs.get("value") or DEFAULT_MODE)
-        return DEFAULT_MODE
+        return str(self._setting(zone, "ssl") or DEFAULT_MODE)
+
+    def _setting(self, zone: str, name: str) -> object:
+        for outputs in in_force(self._store, ZONE_SETTING):
+            if (outputs.get("zoneId"), outputs.get("settingId")) == (zone, name):
+                return outputs.get("value")
+        return None
 
     def client(self, zone: str) -> authorities.Pair | None:
         """Return the certificate that the edge shows to the zone's origins; None for none."""
-        settings = self._store.find(ZONE_SETTING, zoneId=zone, settingId="tls_client_auth")
-        switched = any(record.outputs.get("value") == "on" for record in settings)
+        switched = self._setting(zone, "tls_client_auth") == "on"
         if not (switched or self._store.load(PULLS, zone)):
             return None
         own = [record.outputs for record in self._store.find(CLIENT_CERTIFICATE, zoneId=zone)]

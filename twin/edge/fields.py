@@ -17,6 +17,7 @@ from twin.clock import Clock
 from twin.edge.exchange import Exchange, Reply
 from twin.edge.leaks import Leaks
 from twin.edge.visitors import CONTINENTS, EUROPEAN_UNION, Known, Visitors, automated
+from twin.kept import in_force
 from twin.rules import AddressSet
 from twin.rules.fields import FIELDS
 from twin.rules.types import EMPTY, Address, Container, Value, decode
@@ -134,9 +135,9 @@ class FieldSource:
             for record in self._store.all(LIST)
         }
         self._leaks = {
-            str(record.outputs.get("zoneId"))
-            for record in self._store.all(LEAKED_CREDENTIAL_CHECK)
-            if record.outputs.get("enabled")
+            str(outputs.get("zoneId"))
+            for outputs in in_force(self._store, LEAKED_CREDENTIAL_CHECK)
+            if outputs.get("enabled")
         }
         self._generation = generation
 

@@ -19,7 +19,7 @@ from tests.twin.clouds.zone_things import (
     rule,
     setting,
 )
-from twin.clouds.cloudflare.settings import KEPT
+from twin.kept import in_force
 from twin.protocol.resource import UNKNOWN, ApiError
 
 HSTS = {"enabled": True, "max_age": 31536000.0, "include_subdomains": True, "preload": False}
@@ -221,7 +221,25 @@ def test_a_settings_value_outlives_its_resource() -> None:
     assert made.outputs["editable"]
     account.update("ZoneSetting", made.id, setting("ssl", "strict"))
     account.delete("ZoneSetting", made.id)
-    assert account.ctx.store.load(KEPT, f"{ZONE} ssl") == "strict"
+    (kept,) = in_force(account.ctx.store, account.resource("ZoneSetting").token)
+    assert (kept["settingId"], kept["value"]) == ("ssl", "strict")
+    account.create("ZoneSetting", setting("ssl", "full"))
+    (one,) = in_force(account.ctx.store, account.resource("ZoneSetting").token)
+    assert one["value"] == "full", "what is set again is not set twice"
+
+
+def test_bots_and_leaked_passwords_stay_as_they_were_set() -> None:
+    account = handlers("pro")
+    for kind, inputs in (
+        ("BotManagement", _bots(sbfmDefinitelyAutomated="block")),
+        ("LeakedCredentialCheck", {"zoneId": ZONE, "enabled": True}),
+    ):
+        made = account.create(kind, inputs)
+        account.delete(kind, made.id)
+        (kept,) = in_force(account.ctx.store, account.resource(kind).token)
+        assert {**kept, **inputs} == kept
+    again = account.create("BotManagement", _bots(sbfmVerifiedBots="allow"))
+    assert again.outputs["sbfmDefinitelyAutomated"] == "block", "only what is given is set"
 
 
 def test_the_delegation_is_computed_from_the_zones_key() -> None:

@@ -2,7 +2,7 @@
 
 Source: cloudflare-docs and terraform-provider-cloudflare docs/resources/zone_setting.md for ids and
 values, cloudflare-docs plans/index.json for what needs which plan. Deleting one changes nothing:
-the provider's Delete is empty, and what was set stays set (`KEPT`).
+the provider's Delete is empty, and what was set stays set (`twin.kept`).
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from typing import Any, Final
 
 from twin.clouds.cloudflare.zones import addons_of, has, plan_of, require_zone
 from twin.clouds.rules import known, listed, now, unset
+from twin.kept import keep
 from twin.protocol.check import suggestion
 from twin.protocol.resource import Context, Created, Failure, Props, Resource
 
 ZONE_SETTING: Final = "cloudflare:index/zoneSetting:ZoneSetting"
-KEPT: Final = "cloudflare/zone-settings"
-"""`<zone id> <setting id>` to the value that was set last, whether the resource still exists."""
 
 Problem = Callable[[Any], str | None]
 
@@ -165,18 +164,15 @@ class ZoneSetting(Resource):
     def create(self, ctx: Context, inputs: Props) -> Created:
         zone = require_zone(ctx, inputs["zoneId"])
         # The provider's id is the setting's alone; two zones' records must not be one.
-        return Created(
-            id=f"{zone.id}/{inputs['settingId']}", outputs=self._set(ctx, inputs, inputs)
-        )
+        return Created(id=f"{zone.id}/{inputs['settingId']}", outputs=self._set(inputs, inputs))
 
     def update(self, ctx: Context, id: str, outputs: Props, news: Props) -> Props:
-        return self._set(ctx, outputs, news)
+        return self._set(outputs, news)
 
     def delete(self, ctx: Context, id: str, outputs: Props) -> None:
-        """Only the record goes: the provider's Delete is empty."""
+        keep(ctx.store, self.token, id, outputs)
 
-    def _set(self, ctx: Context, outputs: Props, news: Props) -> Props:
-        ctx.store.save(KEPT, f"{news['zoneId']} {news['settingId']}", news["value"])
+    def _set(self, outputs: Props, news: Props) -> Props:
         return {**outputs, **news, "editable": True, "modifiedOn": now()}
 
 

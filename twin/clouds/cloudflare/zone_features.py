@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from twin.clouds.cloudflare.zones import has, not_entitled, plan_of, require_zone
 from twin.clouds.rules import items, known, listed, now, unset
+from twin.kept import keep, left
 from twin.protocol.resource import ApiError, Context, Created, Failure, Props, Resource
 
 DNSSEC: Final = "cloudflare:index/zoneDnssec:ZoneDnssec"
@@ -75,7 +76,8 @@ class _OnePerZone(Resource):
                 f'zoneId "{zone.id}": the zone has one {name} and it is managed by another '
                 "resource: two would overwrite each other at every update",
             )
-        return Created(id=zone.id, outputs=self.made(ctx, inputs, {}))
+        before = left(ctx.store, self.token, zone.id) or {}
+        return Created(id=zone.id, outputs=self.made(ctx, inputs, before))
 
     def update(self, ctx: Context, id: str, outputs: Props, news: Props) -> Props:
         return self.made(ctx, news, outputs)
@@ -102,7 +104,14 @@ class ZoneDnssec(_OnePerZone):
         return made
 
 
-class BotManagement(_OnePerZone):
+class _Kept(_OnePerZone):
+    """Deleting it changes nothing: the provider's Delete is empty."""
+
+    def delete(self, ctx: Context, id: str, outputs: Props) -> None:
+        keep(ctx.store, self.token, id, outputs)
+
+
+class BotManagement(_Kept):
     """Bot Fight Mode, Super Bot Fight Mode or Bot Management, whichever the plan has."""
 
     token = BOTS
@@ -170,7 +179,7 @@ class UrlNormalizationSettings(_OnePerZone):
     token = NORMALIZATION
 
 
-class LeakedCredentialCheck(_OnePerZone):
+class LeakedCredentialCheck(_Kept):
     """The detection of passwords from published breaches."""
 
     token = LEAKED_CREDENTIALS

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from twin.edge.logs import note
+from twin.kept import in_force
 from twin.rules import RuleError, Value, parse
 from twin.store import Store
 
@@ -98,8 +99,8 @@ class Deployed:
         def of(outputs: Mapping[str, Any]) -> ZoneDelivery:
             return zones.setdefault(str(outputs.get("zoneId")), ZoneDelivery())
 
-        for record in self._store.all(ZONE_SETTING):
-            of(record.outputs).settings[str(record.outputs["settingId"])] = record.outputs["value"]
+        for outputs in in_force(self._store, ZONE_SETTING):
+            of(outputs).settings[str(outputs["settingId"])] = outputs["value"]
         for record in self._store.all(NORMALISATION):
             kind, scope = str(record.outputs["type"]), str(record.outputs["scope"])
             of(record.outputs).normalisation = (kind, scope)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from twin.edge.fields import BODY_FIELDS, Fields
 from twin.edge.logs import note
+from twin.kept import in_force
 from twin.rules import RuleError, Value, parse
 from twin.store import Store
 
@@ -109,12 +110,12 @@ class Deployed:
 
     def _read(self) -> dict[str, ZoneRules]:
         zones: dict[str, ZoneRules] = {}
-        for record in self._store.all(ZONE_SETTING):
-            zone = zones.setdefault(str(record.outputs.get("zoneId")), ZoneRules())
-            zone.settings[str(record.outputs["settingId"])] = record.outputs.get("value")
-        for record in self._store.all(BOT_MANAGEMENT):
-            zone = zones.setdefault(str(record.outputs.get("zoneId")), ZoneRules())
-            zone.bots = record.outputs
+        for outputs in in_force(self._store, ZONE_SETTING):
+            zone = zones.setdefault(str(outputs.get("zoneId")), ZoneRules())
+            zone.settings[str(outputs["settingId"])] = outputs.get("value")
+        for outputs in in_force(self._store, BOT_MANAGEMENT):
+            zone = zones.setdefault(str(outputs.get("zoneId")), ZoneRules())
+            zone.bots = outputs
         for record in self._store.all(RULESET):
             if record.outputs.get("kind") != "zone":
                 continue  # account rulesets are an Enterprise feature that nothing here deploys

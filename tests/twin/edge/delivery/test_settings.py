@@ -12,6 +12,8 @@ from yarl import URL
 from tests.twin.edge.delivery.origin import served
 from tests.twin.edge.firewall.zone import setting
 from tests.twin.edge.harness import SITE, Site, run
+from twin.edge.delivery.deployed import ZONE_SETTING
+from twin.kept import keep
 
 HSTS = "Strict-Transport-Security"
 
@@ -22,6 +24,23 @@ def plain(site: Site, path: str) -> URL:
 
 def hsts(**values: Any) -> dict[str, Any]:
     return {"strict_transport_security": {"enabled": True, "max_age": 31536000, **values}}
+
+
+def test_a_setting_that_is_no_longer_deployed_stays_set(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served(tmp_path, mirrors=True) as (site, _):
+            setting(site, "always_use_https", "on")
+            record = site.store.get(ZONE_SETTING, "always_use_https")
+            assert record is not None
+            keep(site.store, ZONE_SETTING, record.id, record.outputs)
+            site.store.remove(ZONE_SETTING, record.id)
+            async with site.client.get(plain(site, "/"), allow_redirects=False) as answer:
+                assert answer.status == 301
+            setting(site, "always_use_https", "off")
+            async with site.client.get(plain(site, "/"), allow_redirects=False) as answer:
+                assert answer.status == 200
+
+    run(scenario())
 
 
 def test_plain_http_is_served_until_always_use_https_redirects_it(tmp_path: Path) -> None:
