@@ -8,14 +8,13 @@ out, and reported with whoever makes up for it.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
-from itertools import groupby
 from typing import Final, Literal
 
 from components.edge import paths
+from components.edge.joining import join
+from components.edge.language import refusal
 from components.edge.limits import Limit
 from components.edge.plans import CHALLENGES, MAX_EXPRESSION, Plan
 from components.edge.rules import (
@@ -27,9 +26,7 @@ from components.edge.rules import (
     below,
     either,
     every,
-    fields,
     one_of,
-    uses_regex,
 )
 
 Outcome = Literal["exact", "joined", "weakened", "left out"]
@@ -69,7 +66,10 @@ def fit_firewall(wanted: Sequence[Rule], plan: Plan) -> Fit:
     rules: list[Rule] = []
     changes: dict[str, list[str]] = {}
     for rule in wanted:
-        why = _refused(rule, plan)
+        why = ""
+        if rule.action not in plan.custom_actions:
+            why = f"{plan.title} does not have the action {rule.action}"
+        why = why or refusal(rule, "http_request_firewall_custom", plan)
         if why:
             findings.append(_left_out(phase, rule, why))
             continue
@@ -77,7 +77,7 @@ def fit_firewall(wanted: Sequence[Rule], plan: Plan) -> Fit:
         if lost:
             changes[rule.ref] = [lost]
         rules.append(able)
-    rules, joined = _join(rules, plan.custom_rules)
+    rules, joined = join(rules, plan.custom_rules)
     rules, gone = _fewer(rules, plan.custom_rules)
     lost_refs = {rule.ref for rule in gone}
     room = f"{plan.title} has {plan.custom_rules} custom rules"
@@ -107,11 +107,15 @@ def fit_firewall(wanted: Sequence[Rule], plan: Plan) -> Fit:
 def fit_limits(wanted: Sequence[Limit], plan: Plan) -> Fit:
     """Rate limits: the most important ones that there is room for, each as the plan can say it."""
     phase = PHASES["http_ratelimit"]
-    kept = {it.name for it in sorted(wanted, key=lambda it: it.rank)[: plan.rate_rules]}
+    said = {it.name: _limit(it, plan) for it in wanted}
+    able = [it for it in wanted if len(said[it.name][0].expression) <= MAX_EXPRESSION]
+    kept = {it.name for it in sorted(able, key=lambda it: it.rank)[: plan.rate_rules]}
     rules, findings = [], []
     for limit in wanted:
         if limit.name not in kept:
             room = f"{plan.title} has {plan.rate_rules} rate limiting rule(s)"
+            if limit not in able:
+                room = f"an expression has at most {MAX_EXPRESSION} characters"
             findings.append(
                 Finding(
                     phase=phase,
@@ -122,7 +126,7 @@ def fit_limits(wanted: Sequence[Limit], plan: Plan) -> Fit:
                 )
             )
             continue
-        rule, changes = _limit(limit, plan)
+        rule, changes = said[limit.name]
         rules.append(rule)
         findings.append(
             Finding(
@@ -141,6 +145,9 @@ def fit_managed(wanted: Sequence[Rule], plan: Plan) -> Fit:
     phase = PHASES["http_request_firewall_managed"]
     rules, findings = [], []
     for rule in wanted:
+        if why := refusal(rule, "http_request_firewall_managed", plan):
+            findings.append(_left_out(phase, rule, why))
+            continue
         if rule.action == "execute":
             named = (rule.parameters["id"],)
         else:
@@ -173,24 +180,21 @@ def fit_cache(wanted: Sequence[Rule], plan: Plan) -> Fit:
                 f"kept {plan.edge_ttl_minimum} s at the edge, {plan.title}'s shortest"
             )
         able.append(rule)
-    return _counted(phase, able, plan.cache_rules, f"{plan.title} has", "cache rules", changes)
+    return _counted(phase, able, plan, plan.cache_rules, "cache rules", changes)
 
 
 def fit_redirects(wanted: Sequence[Rule], plan: Plan) -> Fit:
-    """Redirects within the plan's number."""
+    """Redirects that the plan can say, within its number."""
     phase: Phase = "http_request_dynamic_redirect"
-    return _counted(phase, wanted, plan.redirect_rules, f"{plan.title} has", "redirects", {})
+    return _counted(phase, wanted, plan, plan.redirect_rules, "redirects")
 
 
 def fit_headers(request: Sequence[Rule], response: Sequence[Rule], plan: Plan) -> tuple[Fit, Fit]:
     """Header rules; requests' and replies' count together, and the replies' come first."""
-    said = f"{plan.title} has"
-    what = "transform rules"
-    replies = _counted(
-        "http_response_headers_transform", response, plan.transform_rules, said, what, {}
-    )
-    left = plan.transform_rules - len(replies.rules)
-    return _counted("http_request_late_transform", request, left, said, what, {}), replies
+    what, room = "transform rules", plan.transform_rules
+    replies = _counted("http_response_headers_transform", response, plan, room, what)
+    left = room - len(replies.rules)
+    return _counted("http_request_late_transform", request, plan, left, what), replies
 
 
 def _limit(limit: Limit, plan: Plan) -> tuple[Rule, list[str]]:
@@ -253,24 +257,6 @@ def _covered(limit: Limit, *, blind: bool) -> str:
     return every(*parts)
 
 
-def _refused(rule: Rule, plan: Plan) -> str:
-    """Why a plan would refuse a custom rule whatever its number; empty where it takes it."""
-    if rule.action not in plan.custom_actions:
-        return f"{plan.title} does not have the action {rule.action}"
-    if uses_regex(rule.expression) and not plan.regex:
-        return f"{plan.title} has no regular expressions"
-    closed = sorted(
-        name
-        for name in fields(rule.expression)
-        if any(fnmatchcase(name, pattern) for pattern in plan.closed_fields)
-    )
-    if closed:
-        return f"{plan.title} does not have {', '.join(closed)}"
-    if len(rule.expression) > MAX_EXPRESSION:
-        return f"an expression has at most {MAX_EXPRESSION} characters"
-    return ""
-
-
 def _able(rule: Rule, plan: Plan) -> tuple[Rule, str]:
     """A rule without what the plan cannot do in it, and what was taken out of it."""
     parameters = dict(rule.parameters)
@@ -286,59 +272,6 @@ def _able(rule: Rule, plan: Plan) -> tuple[Rule, str]:
     return replace(rule, parameters=parameters), lost
 
 
-def _join(rules: Sequence[Rule], room: int) -> tuple[list[Rule], dict[str, str]]:
-    """Join neighbours that do the same, as many as one rule can hold, until all fit.
-
-    Returns the rules, and who went where. One that is too long to be joined stands by itself.
-    """
-    current, joined = list(rules), {}
-    names: Counter[str] = Counter()
-    while len(current) > room:
-        groups = [list(group) for _, group in groupby(current, key=_alike)]
-        able = [group for group in groups if group[0].joins and len(_together(group)) > 1]
-        if not able:
-            break
-        group = max(able, key=lambda it: len(_together(it)))
-        inside = _together(group)
-        outside = [rule for rule in group if rule not in inside]
-        names[group[0].joins] += 1
-        nth = names[group[0].joins]
-        name = group[0].joins if nth == 1 else f"{group[0].joins}-{nth}"
-        one = replace(
-            inside[0],
-            ref=name,
-            joins="",
-            description=", ".join(rule.ref for rule in inside)[:500],
-            expression=_any_of(inside),
-            rank=min(rule.rank for rule in inside),
-            otherwise=" ".join(dict.fromkeys(r.otherwise for r in inside if r.otherwise)),
-        )
-        start = current.index(group[0])
-        # What they do is the same, so it does not matter which of them does it first.
-        current[start : start + len(group)] = [one, *outside]
-        joined.update({rule.ref: name for rule in inside})
-    return current, joined
-
-
-def _together(group: Sequence[Rule]) -> list[Rule]:
-    """As many of some rules as one expression has room for, in their order."""
-    found: list[Rule] = []
-    for rule in sorted(group, key=lambda it: len(it.expression)):
-        if len(_any_of([*found, rule])) > MAX_EXPRESSION:
-            break
-        found.append(rule)
-    return [rule for rule in group if rule in found]
-
-
-def _alike(rule: Rule) -> tuple[str, str, str, str]:
-    alone = "" if rule.joins else rule.ref
-    return rule.joins, alone, rule.action, repr(rule.parameters)
-
-
-def _any_of(group: Iterable[Rule]) -> str:
-    return " or ".join(f"({rule.expression})" for rule in group)
-
-
 def _fewer(rules: Sequence[Rule], room: int) -> tuple[list[Rule], list[Rule]]:
     """The most important rules that there is room for, in their order; and the others."""
     ranked = sorted(range(len(rules)), key=lambda index: (rules[index].rank, index))
@@ -352,19 +285,23 @@ def _fewer(rules: Sequence[Rule], room: int) -> tuple[list[Rule], list[Rule]]:
 def _counted(
     phase: Phase,
     wanted: Sequence[Rule],
+    plan: Plan,
     room: int,
-    said: str,
     what: str,
-    changes: dict[str, str],
+    changes: Mapping[str, str] | None = None,
 ) -> Fit:
-    kept, gone = _fewer(wanted, room)
-    lost = {rule.ref for rule in gone}
+    """The rules that the plan can say, and of those the most important ones within its number."""
+    refused = {rule.ref: why for rule in wanted if (why := refusal(rule, phase, plan))}
+    kept, gone = _fewer([rule for rule in wanted if rule.ref not in refused], room)
+    lost = {rule.ref: f"{plan.title} has {max(room, 0)} {what} left" for rule in gone}
     findings = []
     for rule in wanted:
-        if rule.ref in lost:
-            findings.append(_left_out(PHASES[phase], rule, f"{said} {max(room, 0)} {what} left"))
-        elif rule.ref in changes:
-            findings.append(_weakened(PHASES[phase], rule, [changes[rule.ref]]))
+        why = refused.get(rule.ref) or lost.get(rule.ref)
+        how = (changes or {}).get(rule.ref)
+        if why:
+            findings.append(_left_out(PHASES[phase], rule, why))
+        elif how:
+            findings.append(_weakened(PHASES[phase], rule, [how]))
         else:
             findings.append(Finding(phase=PHASES[phase], ref=rule.ref, outcome="exact"))
     return Fit(rules=tuple(kept), findings=tuple(findings))

@@ -74,7 +74,7 @@ class Plan:
     custom_rules: int
     custom_actions: frozenset[str]
     regex: bool
-    closed_fields: tuple[str, ...]
+    paid_fields: frozenset[str]
     skippable_phases: tuple[str, ...]
     rate_rules: int
     rate_periods: tuple[int, ...]
@@ -104,28 +104,42 @@ def _up_to(seconds: int) -> tuple[int, ...]:
     return tuple(value for value in PERIODS if value <= seconds)
 
 
-_BOT_MANAGEMENT: Final = ("cf.bot_management.score", "cf.bot_management.ja*")
-_ENTERPRISE_FIELDS: Final = (
-    "http.request.body*",
+_PRO_FIELDS: Final = frozenset(
+    {"http.request.cookies", "cf.waf.credential_check.username_and_password_leaked"}
+)
+_BUSINESS_FIELDS: Final = _PRO_FIELDS | {
+    "cf.waf.score.class",
+    *(
+        f"{address}.{part}"
+        for address in ("ip.src", "ip.geoip")
+        for part in ("subdivision_1_iso_code", "subdivision_2_iso_code", "is_in_european_union")
+    ),
+}
+_ENTERPRISE_FIELDS: Final = _BUSINESS_FIELDS | {
     "cf.waf.score",
     "cf.waf.score.sqli",
     "cf.waf.score.xss",
     "cf.waf.score.rce",
+    "cf.waf.auth_detected",
     "cf.waf.credential_check.username_leaked",
     "cf.waf.credential_check.username_password_similar",
-)
+    *(
+        f"http.request.body.{part}"
+        for part in (
+            *("raw", "truncated", "size", "form", "form.names", "form.values", "multipart"),
+            *("multipart.values", "multipart.names", "multipart.content_types"),
+            *("multipart.content_dispositions", "multipart.content_transfer_encodings"),
+            "multipart.filenames",
+        )
+    ),
+}
 
 FREE: Final = Plan(
     name="free",
     custom_rules=5,
     custom_actions=_ACTIONS,
     regex=False,
-    closed_fields=(
-        *_BOT_MANAGEMENT,
-        *_ENTERPRISE_FIELDS,
-        "cf.waf.score.class",
-        "cf.waf.credential_check.username_and_password_leaked",
-    ),
+    paid_fields=frozenset(),
     skippable_phases=("http_ratelimit", "http_request_firewall_managed"),
     rate_rules=1,
     rate_periods=(10,),
@@ -150,7 +164,7 @@ PRO: Final = Plan(
     custom_rules=20,
     custom_actions=_ACTIONS,
     regex=False,
-    closed_fields=(*_BOT_MANAGEMENT, *_ENTERPRISE_FIELDS, "cf.waf.score.class"),
+    paid_fields=_PRO_FIELDS,
     skippable_phases=("http_ratelimit", "http_request_sbfm", "http_request_firewall_managed"),
     rate_rules=2,
     rate_periods=_up_to(60),
@@ -175,7 +189,7 @@ BUSINESS: Final = Plan(
     custom_rules=100,
     custom_actions=_ACTIONS,
     regex=True,
-    closed_fields=(*_BOT_MANAGEMENT, *_ENTERPRISE_FIELDS),
+    paid_fields=_BUSINESS_FIELDS,
     skippable_phases=PRO.skippable_phases,
     rate_rules=5,
     rate_periods=_up_to(600),
@@ -200,7 +214,7 @@ ENTERPRISE: Final = Plan(
     custom_rules=1000,
     custom_actions=_ACTIONS | {"log"},
     regex=True,
-    closed_fields=_BOT_MANAGEMENT,
+    paid_fields=_ENTERPRISE_FIELDS,
     skippable_phases=PRO.skippable_phases,
     rate_rules=100,
     rate_periods=_up_to(65535),
@@ -238,9 +252,9 @@ ROWS: Final[dict[str, tuple[str, str]]] = {
     "custom_rules": ("WAF custom rules", "waf/custom-rules, availability"),
     "custom_actions": ("Actions of custom rules", "waf/custom-rules, availability"),
     "regex": ("Regular expressions (`matches`)", "waf/custom-rules, availability"),
-    "closed_fields": (
-        "Fields that rules cannot use (`*`: all that begin so)",
-        "ruleset-engine/rules-language/fields/reference; Enterprise without Bot Management",
+    "paid_fields": (
+        "Fields that not every plan has",
+        "ruleset-engine/rules-language/fields/reference; without what is bought beside the plan",
     ),
     "skippable_phases": ("Phases that a rule can skip", "waf/custom-rules/skip/options"),
     "rate_rules": ("Rate limiting rules", _RATES),

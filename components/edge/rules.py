@@ -75,15 +75,20 @@ _FIELD: Final = re.compile(r"(?<![$\w.])[a-z_]+[a-z0-9_]*(?:\.[a-z0-9_]+)+")
 _BARE: Final = re.compile(r"(?<![$\w.])(ssl)(?![\w.])")
 
 
+def without_texts(expression: str) -> str:
+    """An expression whose quoted texts are empty: what is left are its own words."""
+    return _TEXT.sub('""', expression)
+
+
 def fields(expression: str) -> frozenset[str]:
     """The fields that an expression reads, without what stands in its texts."""
-    plain = _TEXT.sub('""', expression)
+    plain = without_texts(expression)
     return frozenset(_FIELD.findall(plain)) | frozenset(_BARE.findall(plain))
 
 
 def uses_regex(expression: str) -> bool:
     """Whether an expression needs regular expressions."""
-    plain = _TEXT.sub('""', expression)
+    plain = without_texts(expression)
     return re.search(r"(?<!\w)(matches|regex_replace)(?!\w)|~", plain) is not None
 
 

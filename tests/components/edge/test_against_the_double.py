@@ -57,7 +57,8 @@ def _sent(rule: Rule) -> dict[str, Any]:
     return made
 
 
-def _refused(rules: Sequence[Rule], phase: Phase, plan: str) -> list[str]:
+def refused(rules: Sequence[Rule], phase: Phase, plan: str) -> list[str]:
+    """What the double says against these rules."""
     place = Place(phase=phase, plan=plan, lists=LISTS)
     found = rule_failures({"rules": [_sent(rule) for rule in rules]}, place)
     return [f"{failure.property}: {failure.reason}" for failure in found]
@@ -67,7 +68,7 @@ def _refused(rules: Sequence[Rule], phase: Phase, plan: str) -> list[str]:
 def test_the_double_takes_every_phase_of_every_plan(plan: plans.PlanName) -> None:
     fitted = whole.fit(WISHES, plans.plan(plan))
     for phase in PHASES:
-        assert _refused(fitted.rules[phase], phase, plan) == []
+        assert refused(fitted.rules[phase], phase, plan) == []
 
 
 @settings(deadline=None, max_examples=100)
@@ -76,7 +77,7 @@ def test_the_double_takes_whatever_firewall_was_fitted(
     wanted: list[Rule], plan: plans.PlanName
 ) -> None:
     rules = fitting.fit_firewall(wanted, plans.plan(plan)).rules
-    assert _refused(rules, "http_request_firewall_custom", plan) == []
+    assert refused(rules, "http_request_firewall_custom", plan) == []
 
 
 @settings(deadline=None, max_examples=100)
@@ -85,12 +86,12 @@ def test_the_double_takes_whatever_limits_were_fitted(
     wanted: list[Limit], plan: plans.PlanName
 ) -> None:
     rules = fitting.fit_limits(wanted, plans.plan(plan)).rules
-    assert _refused(rules, "http_ratelimit", plan) == []
+    assert refused(rules, "http_ratelimit", plan) == []
 
 
 def test_the_double_would_have_refused_the_wishes_themselves() -> None:
     enterprise = whole.fit(WISHES, plans.ENTERPRISE)
     for plan in ("free", "pro"):
-        assert _refused(enterprise.rules["http_ratelimit"], "http_ratelimit", plan)
-    assert _refused(enterprise.rules["http_request_firewall_custom"],
+        assert refused(enterprise.rules["http_ratelimit"], "http_ratelimit", plan)
+    assert refused(enterprise.rules["http_request_firewall_custom"],
                     "http_request_firewall_custom", "free")  # fmt: skip

@@ -10,12 +10,44 @@ from hypothesis import strategies as st
 from components.edge import plans
 from components.edge.limits import Limit
 from components.edge.rules import Rule
+from twin.rules.fields import FIELDS
+from twin.rules.types import (
+    ADDRESS,
+    BOOLEAN,
+    INTEGER,
+    INTEGER_LISTS,
+    INTEGERS,
+    STRING,
+    STRING_LISTS,
+    STRINGS,
+    array,
+)
 
 PLANS = st.sampled_from(plans.NAMES)
 REFS = st.from_regex(r"[a-z][a-z0-9]{2,8}", fullmatch=True)
 PATHS = st.from_regex(r"/[a-z]{1,8}(/[a-z0-9-]{1,8}){0,3}", fullmatch=True)
 
-CONDITIONS = st.sampled_from(
+KNOWN_FIELDS = dict(FIELDS)
+"""Every field that the double knows, whatever phase or plan has it."""
+_ASKED = {
+    BOOLEAN: "{0}",
+    STRING: '{0} eq "x"',
+    INTEGER: "{0} eq 1",
+    ADDRESS: "{0} eq 192.0.2.1",
+    STRINGS: 'any({0}[*] eq "x")',
+    INTEGERS: "any({0}[*] eq 1)",
+    STRING_LISTS: 'any({0}["x"][*] eq "x")',
+    INTEGER_LISTS: 'any({0}["x"][*] eq 1)',
+    array(STRINGS): 'any({0}[0][*] eq "x")',
+}
+
+
+def about(name: str) -> str:
+    """A condition that asks a field, whatever its type."""
+    return _ASKED[KNOWN_FIELDS[name].type].format(name)
+
+
+CONDITIONS = st.sampled_from([about(name) for name in sorted(KNOWN_FIELDS)]) | st.sampled_from(
     [
         'http.host eq "pay.example.com"',
         'http.request.uri.path contains "/x"',
