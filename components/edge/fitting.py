@@ -296,10 +296,10 @@ def _counted(
     lost = {rule.ref: f"{plan.title} has {max(room, 0)} {what} left" for rule in gone}
     findings = []
     for rule in wanted:
-        why = refused.get(rule.ref) or lost.get(rule.ref)
+        gone_for = refused.get(rule.ref) or lost.get(rule.ref)
         how = (changes or {}).get(rule.ref)
-        if why:
-            findings.append(_left_out(PHASES[phase], rule, why))
+        if gone_for:
+            findings.append(_left_out(PHASES[phase], rule, gone_for))
         elif how:
             findings.append(_weakened(PHASES[phase], rule, [how]))
         else:

@@ -18,11 +18,13 @@ OWASP: Final = "4814384a9e5d4991b9815dcfc25d2f1f"
 MAX_EXPRESSION: Final = 4096
 """Characters of one expression (ruleset-engine/rules-language/expressions)."""
 
-PERIODS: Final = (
-    *(10, 15, 20, 30, 40, 45, 60, 90, 120, 180, 240, 300, 480, 600),
-    *(900, 1200, 1800, 2400, 3600, 65535, 86400),
-)
-"""Seconds that a rate limit may count or mitigate for, before the plan's own maximum."""
+PERIODS: Final = (10, 60, 120, 300, 600, 3600)
+"""Seconds that a rate limit may count for, before the plan's own maximum."""
+TIMEOUTS: Final = (*PERIODS, 86400)
+"""Seconds that it may mitigate for. Both are the API's parameters; a footnote of the availability
+by plan has more of them (15, 20, … 900, 1200, …), and the narrower page holds. Enterprise names any
+number of seconds."""
+_QUARTER_OF_AN_HOUR: Final = 900
 
 CHALLENGES: Final = frozenset({"managed_challenge", "js_challenge", "challenge"})
 
@@ -100,8 +102,8 @@ class Plan:
         return self.name.capitalize()
 
 
-def _up_to(seconds: int) -> tuple[int, ...]:
-    return tuple(value for value in PERIODS if value <= seconds)
+def _up_to(seconds: int, of: tuple[int, ...] = PERIODS) -> tuple[int, ...]:
+    return tuple(value for value in of if value <= seconds)
 
 
 _PRO_FIELDS: Final = frozenset(
@@ -168,7 +170,7 @@ PRO: Final = Plan(
     skippable_phases=("http_ratelimit", "http_request_sbfm", "http_request_firewall_managed"),
     rate_rules=2,
     rate_periods=_up_to(60),
-    rate_timeouts=_up_to(3600),
+    rate_timeouts=_up_to(3600, TIMEOUTS),
     rate_fields=_RATE_PRO,
     rate_characteristics=frozenset({"cf.colo.id", "ip.src"}),
     counting_expression=False,
@@ -193,7 +195,7 @@ BUSINESS: Final = Plan(
     skippable_phases=PRO.skippable_phases,
     rate_rules=5,
     rate_periods=_up_to(600),
-    rate_timeouts=_up_to(86400),
+    rate_timeouts=TIMEOUTS,
     rate_fields=_RATE_BUSINESS,
     rate_characteristics=frozenset({"cf.colo.id", "ip.src", "cf.unique_visitor_id"}),
     counting_expression=True,
@@ -217,8 +219,8 @@ ENTERPRISE: Final = Plan(
     paid_fields=_ENTERPRISE_FIELDS,
     skippable_phases=PRO.skippable_phases,
     rate_rules=100,
-    rate_periods=_up_to(65535),
-    rate_timeouts=_up_to(86400),
+    rate_periods=PERIODS,
+    rate_timeouts=tuple(sorted({*TIMEOUTS, _QUARTER_OF_AN_HOUR})),
     rate_fields=_RATE_ENTERPRISE,
     rate_characteristics=BUSINESS.rate_characteristics,
     counting_expression=True,
@@ -247,6 +249,7 @@ PLANS: Final[dict[PlanName, Plan]] = {
 }
 
 _RATES: Final = "partials/waf/rate-limiting-availability-by-plan"
+_PARAMETERS: Final = "waf/rate-limiting-rules/parameters"
 _INDEX: Final = "plans/index.json"
 ROWS: Final[dict[str, tuple[str, str]]] = {
     "custom_rules": ("WAF custom rules", "waf/custom-rules, availability"),
@@ -258,12 +261,15 @@ ROWS: Final[dict[str, tuple[str, str]]] = {
     ),
     "skippable_phases": ("Phases that a rule can skip", "waf/custom-rules/skip/options"),
     "rate_rules": ("Rate limiting rules", _RATES),
-    "rate_periods": ("Counting periods (s)", _RATES),
-    "rate_timeouts": ("Mitigation timeouts of a block (s); a challenge has 0", _RATES),
+    "rate_periods": ("Counting periods (s)", f"{_RATES}; {_PARAMETERS}"),
+    "rate_timeouts": (
+        "Mitigation timeouts of a block (s); a challenge has 0",
+        f"{_RATES}; {_PARAMETERS}",
+    ),
     "rate_fields": ("Fields of rate limits", _RATES),
     "rate_characteristics": (
         "What rate limits count by; always per data centre",
-        f"{_RATES}; waf/rate-limiting-rules/parameters",
+        f"{_RATES}; {_PARAMETERS}",
     ),
     "counting_expression": ("Expression of its own for counting", _RATES),
     "throttle": ("Refuse the excess only (a block with timeout 0)", _RATES),

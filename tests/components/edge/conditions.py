@@ -13,9 +13,8 @@ from components.edge.rules import Rule
 RULES = {"free": 5, "pro": 20, "business": 100, "enterprise": 1000}
 RATES = {"free": 1, "pro": 2, "business": 5, "enterprise": 100}
 LONGEST_PERIOD = {"free": 10, "pro": 60, "business": 600, "enterprise": 65535}
-LONGEST_TIMEOUT = {"free": 10, "pro": 3600, "business": 86400, "enterprise": 86400}
-SUPPORTED = [10, 15, 20, 30, 40, 45, 60, 90, 120, 180, 240, 300, 480, 600, 900]
-SUPPORTED += [1200, 1800, 2400, 3600, 65535, 86400]
+PERIODS = [10, 60, 120, 300, 600, 3600]
+TIMEOUTS = {"free": [10], "pro": [*PERIODS], "business": [*PERIODS, 86400]}
 TRANSFORMS = {"free": 10, "pro": 25, "business": 50, "enterprise": 300}
 EDGE_TTL = {"free": 7200, "pro": 3600, "business": 1, "enterprise": 1}
 
@@ -73,12 +72,12 @@ def against_rates(rules: Sequence[Rule], plan: str) -> Iterator[str]:
             continue
         if _names(rule.expression) - allowed:
             yield f"{rule.ref}: reads {sorted(_names(rule.expression) - allowed)}"
-        if rate.period not in SUPPORTED or rate.period > LONGEST_PERIOD[plan]:
+        if rate.period not in PERIODS or rate.period > LONGEST_PERIOD[plan]:
             yield f"{rule.ref}: counts over {rate.period} s"
         if rule.action in {"managed_challenge", "js_challenge", "challenge"}:
             if rate.timeout != 0:
                 yield f"{rule.ref}: a challenge for {rate.timeout} s"
-        elif rate.timeout not in SUPPORTED or rate.timeout > LONGEST_TIMEOUT[plan]:
+        elif rate.timeout not in TIMEOUTS.get(plan, range(1, 86401)):
             yield f"{rule.ref}: blocks for {rate.timeout} s"
         if rate.characteristics != ("cf.colo.id", "ip.src"):
             yield f"{rule.ref}: counts by {rate.characteristics}"

@@ -96,7 +96,7 @@ def test_a_text_is_read_back_as_it_was(value: str) -> None:
 # The seeds' five limits: what is wanted, and what each plan makes of it.
 TABLE = """
 limit                wanted                  free            pro                    business                enterprise
-login                10/60 block 900         20/10 block 10  20/60 block 900        10/60 block 900         10/60 block 900
+login                10/60 block 900         20/10 block 10  20/60 block 600        10/60 block 600         10/60 block 900
 register             5/3600 block 3600       -               -                      5/600 block 3600        5/3600 block 3600
 create-subscription  10/60 block 60          -               -                      10/60 block 60          10/60 block 60
 transactions         100/60 managed          -               100/60 managed         100/60 managed          100/60 managed
