@@ -36,7 +36,8 @@ def _as_sent(value: Any, *, names: bool = True) -> Any:
     return value
 
 
-def _sent(rule: Rule) -> dict[str, Any]:
+def sent(rule: Rule) -> dict[str, Any]:
+    """A rule as the provider hands it to the API."""
     made = {
         "ref": rule.ref,
         "description": rule.description,
@@ -60,7 +61,7 @@ def _sent(rule: Rule) -> dict[str, Any]:
 def refused(rules: Sequence[Rule], phase: Phase, plan: str) -> list[str]:
     """What the double says against these rules."""
     place = Place(phase=phase, plan=plan, lists=LISTS)
-    found = rule_failures({"rules": [_sent(rule) for rule in rules]}, place)
+    found = rule_failures({"rules": [sent(rule) for rule in rules]}, place)
     return [f"{failure.property}: {failure.reason}" for failure in found]
 
 

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from components.edge import plans
+from components.edge.fitting import TOO_MANY, fit_limits
+from components.edge.limits import LIMITS
+from components.edge.rules import Rule
+from tests.components.edge.test_against_the_double import sent
 from tests.twin.edge.firewall.zone import (
     RATE_LIMIT,
     ask,
-    decided,
     limit,
     put,
     status,
@@ -24,28 +28,18 @@ from twin.edge.firewall.counters import Counters
 
 PATH = "http.request.uri.path"
 MINUTE, HOUR = 60, 3600
-SEEDS = [
-    limit(
-        f'{PATH} in {{"/login" "/api/auth/login" "/api/v1/auth/login"}}'
-        ' and http.request.method eq "POST"',
-        10, MINUTE, timeout=15 * MINUTE, ref="login",
-    ),
-    limit(
-        f'{PATH} in {{"/register" "/api/register" "/api/v1/register"}}'
-        ' and http.request.method eq "POST"',
-        5, HOUR, timeout=HOUR, ref="register",
-    ),
-    limit(
-        f'{PATH} eq "/api/v1/payments/create-subscription" and http.request.method eq "POST"',
-        10, MINUTE, timeout=MINUTE, ref="create-subscription",
-    ),
-    limit(
-        f'{PATH} in {{"/api/transactions" "/api/v1/transactions"}}'
-        f' or starts_with({PATH}, "/api/v1/transactions/")',
-        100, MINUTE, "managed_challenge", ref="transactions",
-    ),
-    limit(f'starts_with({PATH}, "/api/")', 1000, HOUR, "js_challenge", ref="api"),
-]  # fmt: skip
+SEEDS = [sent(rule) for rule in fit_limits(LIMITS, plans.ENTERPRISE).rules]
+"""What the program deploys where a plan can say all of it."""
+EXAMPLES = {
+    "login": ("POST", "/login"),
+    "register": ("POST", "/register"),
+    "create-subscription": ("POST", "/api/v1/payments/create-subscription"),
+    "transactions": ("GET", "/api/v1/transactions/7"),
+    "api": ("GET", "/api/me"),
+}
+FITTED = [
+    (name, rule) for name, plan in plans.PLANS.items() for rule in fit_limits(LIMITS, plan).rules
+]
 
 
 async def many(site: Site, number: int, path: str, **more: object) -> set[int]:
@@ -53,64 +47,57 @@ async def many(site: Site, number: int, path: str, **more: object) -> set[int]:
 
 
 @pytest.mark.parametrize(
-    ("path", "requests", "seconds"),
-    [
-        ("/login", 10, 15 * MINUTE),
-        ("/api/v1/auth/login", 10, 15 * MINUTE),
-        ("/register", 5, HOUR),
-        ("/api/v1/payments/create-subscription", 10, MINUTE),
-    ],
+    ("plan", "fitted"), FITTED, ids=[f"{plan}-{rule.ref}" for plan, rule in FITTED]
 )
-def test_the_request_after_the_last_allowed_one_is_refused_for_as_long_as_the_rule_says(
-    tmp_path: Path, path: str, requests: int, seconds: int
+def test_the_request_after_the_last_allowed_one_meets_what_the_plan_can_do(
+    tmp_path: Path, plan: plans.PlanName, fitted: Rule
 ) -> None:
+    rate = fitted.rate
+    assert rate is not None
+    method, path = EXAMPLES[fitted.ref]
+    rules = [sent(rule) for rule in fit_limits(LIMITS, plans.plan(plan)).rules]
+
     async def scenario() -> None:
-        async with zone(tmp_path, *SEEDS, phase=RATE_LIMIT) as site:
+        async with zone(tmp_path, *rules, phase=RATE_LIMIT) as site:
             clock = site.edge.clock
-            assert await many(site, requests, path, method="POST") == {204}
-            refused = await ask(site, path, method="POST")
-            assert refused.status == 429
-            assert "1015" in await refused.text()
-            assert int(refused.headers["Retry-After"]) == seconds
-            assert await status(site, "/", method="GET") == 204, "only what the rule covers"
-            assert await status(site, path, method="GET") == 204
-            clock.advance(seconds / 2)
-            again = await ask(site, path, method="POST")
-            assert again.status == 429
-            assert seconds / 2 - 5 <= int(again.headers["Retry-After"]) <= seconds / 2
-            clock.advance(seconds / 2 - 5)
-            assert await status(site, path, method="POST") == 429
-            clock.advance(5)
-            assert await many(site, requests, path, method="POST") == {204}, "it begins anew"
-            assert await status(site, path, method="POST") == 429
+            assert await many(site, rate.requests, path, method=method) == {204}
+            over = await ask(site, path, method=method)
             decision = site.edge.journal.decisions[0]
-            assert decision.until == pytest.approx(decision.at + seconds, abs=1)
-            assert decision.detail == f"{requests + 1} of {requests} in " + (
-                "3600 s" if path == "/register" else "60 s"
-            )
+            assert (decision.action, decision.rule) == (fitted.action, fitted.ref)
+            if fitted.action != "block":
+                assert (over.status, over.headers["cf-mitigated"]) == (403, "challenge")
+                clock.advance(2 * rate.period)
+                assert await status(site, path, method=method) == 204, "the rate has fallen"
+                return
+            assert over.status == 429
+            assert int(over.headers["Retry-After"]) == rate.timeout
+            if fitted.parameters:
+                assert over.content_type == "application/json"
+                assert await over.text() == TOO_MANY
+            else:
+                assert "1015" in await over.text(), "Cloudflare's own page"
+            assert decision.until == pytest.approx(decision.at + rate.timeout, abs=1)
+            assert decision.detail == f"{rate.requests + 1} of {rate.requests} in {rate.period} s"
+            assert await status(site, "/") == 204, "only what the rule covers"
+            clock.advance(rate.timeout / 2)
+            again = await ask(site, path, method=method)
+            assert again.status == 429
+            left = rate.timeout / 2
+            assert left - 5 <= int(again.headers["Retry-After"]) <= left
+            clock.advance(left)
+            assert await many(site, rate.requests, path, method=method) == {204}, "it begins anew"
+            assert await status(site, path, method=method) == 429
 
     run(scenario())
 
 
-@pytest.mark.parametrize(
-    ("path", "requests", "rule", "action"),
-    [
-        ("/api/v1/transactions/7", 100, "transactions", "managed_challenge"),
-        ("/api/me", 1000, "api", "js_challenge"),
-    ],
-)
-def test_a_challenging_limit_asks_at_the_request_after_the_last_allowed_one(
-    tmp_path: Path, path: str, requests: int, rule: str, action: str
-) -> None:
+def test_a_form_is_not_counted_when_it_is_fetched_where_the_plan_can_tell(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with zone(tmp_path, *SEEDS, phase=RATE_LIMIT) as site:
-            assert await many(site, requests, path) == {204}
-            asked = await ask(site, path)
-            assert asked.status == 403
-            assert asked.headers["cf-mitigated"] == "challenge"
-            assert decided(site) == [(action, rule)]
-            site.edge.clock.advance(2 * HOUR)
-            assert await status(site, path) == 204, "the rate has fallen"
+            assert await many(site, 30, "/login") == {204}
+            assert await many(site, 10, "/login", method="POST") == {204}
+            assert await status(site, "/login", method="POST") == 429
+            assert await status(site, "/login") == 204
 
     run(scenario())
 
