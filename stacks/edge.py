@@ -93,7 +93,7 @@ def build(
                 ),
                 records=records.records(
                     zone.name,
-                    sends_mail=here.edge.sends_mail,
+                    mail=_mail(stack),
                     redirected=here.edge.redirect_from,
                 ),
                 protect=here.protect,
@@ -112,6 +112,13 @@ def build(
             clouds,
         ),
     )
+
+
+def _mail(stack: Stack) -> records.Mail | None:
+    given = stack.settings.edge.mail
+    if given is None:
+        return None
+    return records.Mail(senders=given.senders, others=given.others, reports=given.reports)
 
 
 def watch(

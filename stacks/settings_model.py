@@ -175,18 +175,32 @@ class Owasp(Section):
     action: Literal["block", "managed_challenge", "log"] = "block"
 
 
+class Mail(Section):
+    """Who sends mail in the zone's name: the SPF names of the mail providers.
+
+    `others`: what receivers do with mail from elsewhere. Begin with `quarantine`, read the reports,
+    then `reject`. MX and DKIM records are the provider's: make them as it says.
+    """
+
+    senders: tuple[Annotated[str, Field(pattern=r"^([a-z0-9_-]+\.)+[a-z]+$")], ...] = Field(
+        min_length=1, max_length=8, examples=[["_spf.google.com"]]
+    )
+    others: Literal["quarantine", "reject"] = "quarantine"
+    reports: Email | None = None
+
+
 class Edge(Section):
     """Cloudflare in front of the service, as far as its plan allows.
 
     `redirect_from` are further names of the zone that lead to the service. `modern_ciphers` needs
-    Advanced Certificate Manager. `sends_mail`: the zone's mail records are somebody else's.
+    Advanced Certificate Manager. Without `mail` the zone says that it sends none.
     """
 
     hsts: Hsts = Hsts()
     owasp: Owasp = Owasp()
     redirect_from: tuple[HostName, ...] = ()
     alert_emails: tuple[Email, ...] = ()
-    sends_mail: bool = False
+    mail: Mail | None = None
     modern_ciphers: bool = False
     log_export: bool = False
 

@@ -4,7 +4,9 @@
   zone (ssl/reference/certificate-authorities). Without an `issuewild` record, `issue` covers
   wildcards too (RFC 8659).
 - Mail: a domain that sends none says so, or others send in its name: SPF `-all` (RFC 7208), DMARC
-  reject (RFC 7489), a null MX (RFC 7505), and an empty key for every DKIM selector (RFC 6376).
+  reject (RFC 7489), a null MX (RFC 7505), and an empty key for every DKIM selector (RFC 6376). One
+  that sends says who may (SPF), and what is to become of the rest (DMARC); its MX and its DKIM keys
+  are its mail provider's, who names them.
 - Names that only redirect need a proxied record; `100::` is the discard prefix (RFC 6666), which
   nothing ever reaches, because the edge answers.
 """
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 AUTHORITIES: Final = ("letsencrypt.org", "pki.goog", "ssl.com")
 TTL: Final = 3600
@@ -41,8 +43,24 @@ class Record:
         return PROXIED_TTL if self.proxied else TTL
 
 
-def records(zone: str, *, sends_mail: bool, redirected: Sequence[str]) -> tuple[Record, ...]:
-    """The records of a zone; those about mail only where it sends none."""
+@dataclass(frozen=True, kw_only=True)
+class Mail:
+    """How a zone sends mail: whose servers may, and what receivers do with other mail in its name.
+
+    `reports` gets the receivers' daily reports about both.
+    """
+
+    senders: tuple[str, ...]
+    others: Literal["quarantine", "reject"] = "quarantine"
+    reports: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.senders:
+            raise ValueError("senders=(): all its mail would be refused; name the provider's SPF")
+
+
+def records(zone: str, *, mail: Mail | None, redirected: Sequence[str]) -> tuple[Record, ...]:
+    """The records of a zone; without `mail` it sends none, and says so."""
     wanted = [
         Record(
             suffix=f"caa-{authority.replace('.', '-')}",
@@ -53,8 +71,7 @@ def records(zone: str, *, sends_mail: bool, redirected: Sequence[str]) -> tuple[
         )
         for authority in AUTHORITIES
     ]
-    if not sends_mail:
-        wanted += _no_mail(zone)
+    wanted += _no_mail(zone) if mail is None else _mail(zone, mail)
     wanted += [
         Record(
             suffix=f"redirect-{name.replace('.', '-')}",
@@ -67,6 +84,27 @@ def records(zone: str, *, sends_mail: bool, redirected: Sequence[str]) -> tuple[
         for name in redirected
     ]
     return tuple(wanted)
+
+
+def _mail(zone: str, mail: Mail) -> list[Record]:
+    senders = " ".join(f"include:{sender}" for sender in mail.senders)
+    reports = f"; rua=mailto:{mail.reports}" if mail.reports else ""
+    return [
+        Record(
+            suffix="spf",
+            name=zone,
+            kind="TXT",
+            content=f'"v=spf1 {senders} -all"',
+            comment="Who sends mail from this name",
+        ),
+        Record(
+            suffix="dmarc",
+            name=f"_dmarc.{zone}",
+            kind="TXT",
+            content=f'"v=DMARC1; p={mail.others}; sp=reject{reports}"',
+            comment="What is to become of other mail in this name",
+        ),
+    ]
 
 
 def _no_mail(zone: str) -> list[Record]:

@@ -56,7 +56,7 @@ def _resources(fitted: whole.Fitted, wishes: whole.Wishes) -> list[tuple[str, di
             ZoneArgs(
                 zone_id=ZONE,
                 settings=settings.settings(Hsts(), modern_ciphers=False),
-                records=records.records(NAME, sends_mail=False, redirected=wishes.redirected),
+                records=records.records(NAME, mail=None, redirected=wishes.redirected),
                 protect=True,
             ),
         )

@@ -43,7 +43,7 @@ def _edge(plan: plans.PlanName) -> Recorder:
     return built(program)[0]
 
 
-def _zone(*, sends_mail: bool = False, hsts: Hsts | None = None) -> Recorder:
+def _zone(*, mail: records.Mail | None = None, hsts: Hsts | None = None) -> Recorder:
     def program() -> Zone:
         gate = random.RandomBytes("origin-certificate", length=8)
         return Zone(
@@ -51,9 +51,7 @@ def _zone(*, sends_mail: bool = False, hsts: Hsts | None = None) -> Recorder:
             ZoneArgs(
                 zone_id=ZONE,
                 settings=settings.settings(hsts or Hsts(), modern_ciphers=False),
-                records=records.records(
-                    "example.com", sends_mail=sends_mail, redirected=("www.example.com",)
-                ),
+                records=records.records("example.com", mail=mail, redirected=("www.example.com",)),
                 protect=True,
                 origin_ready=(gate,),
             ),
@@ -200,8 +198,20 @@ def test_a_zone_without_mail_says_so() -> None:
         it.inputs["data"]["value"] for it in record.of_type(":DnsRecord") if "data" in it.inputs
     }
     assert authorities == {"letsencrypt.org", "pki.goog", "ssl.com"}
-    mail = {it.inputs["type"] for it in _zone(sends_mail=True).of_type(":DnsRecord")}
-    assert mail == {"CAA", "AAAA"}, "these records are somebody else's"
+
+
+def test_a_zone_that_sends_mail_says_who_may_and_what_becomes_of_the_rest() -> None:
+    mail = records.Mail(senders=("_spf.google.com", "mail.example.org"), reports="d@example.com")
+    found = {it.inputs["name"]: it.inputs["content"] for it in _zone(mail=mail).of_type(
+        ":DnsRecord") if it.inputs["type"] == "TXT"}  # fmt: skip
+    assert found == {
+        "example.com": '"v=spf1 include:_spf.google.com include:mail.example.org -all"',
+        "_dmarc.example.com": '"v=DMARC1; p=quarantine; sp=reject; rua=mailto:d@example.com"',
+    }
+    kinds = {it.inputs["type"] for it in _zone(mail=mail).of_type(":DnsRecord")}
+    assert "MX" not in kinds, "the provider names its own"
+    with pytest.raises(ValueError, match="all its mail would be refused"):
+        records.Mail(senders=())
 
 
 def test_dnssec_is_protected_and_its_record_is_an_output() -> None:
