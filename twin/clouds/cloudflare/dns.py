@@ -242,8 +242,6 @@ def _content_problem(kind: str, content: str) -> str | None:
         return "is no IPv6 address: Content for AAAA record must be a valid IPv6 address (9006)"
     if kind == "MX" and content == NULL_MX:
         return None
-    if kind == "MX" and content == ".":
-        return None  # no mail is taken (RFC 7505)
     if kind in ("CNAME", "MX", "NS", "PTR") and not _is_host(content):
         return f"is no host name: Content for {kind} record is invalid (9007)"
     if kind == "TXT" and len(content) > _TXT_LIMIT:
