@@ -226,8 +226,7 @@ def _event(gateway: Gateway, found: str, ours: OurPayment, theirs: ListedPayment
     if found == "refunded":
         # What waits in suspense may be in another currency than the gateway's list says.
         kind = "refunded_whole" if ours.in_review else "refunded"
-        # What we have asked back and is under way may fail yet: its own news books it.
-        money = theirs.refunded - Money(ours.under_way, theirs.refunded.currency)
+        money = theirs.refunded
     return GatewayEvent(
         gateway=gateway.name,
         account=gateway.account,

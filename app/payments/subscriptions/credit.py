@@ -12,6 +12,7 @@ from __future__ import annotations
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from payments.ledger import owing
 from payments.ledger import service as ledger
 from payments.ledger.service import HOUSE, Entry, Transfer
 from payments.money import Money
@@ -67,27 +68,26 @@ async def to_wallet(session: AsyncSession, subscription: Subscription) -> None:
         log.error("subscription.credit_of_nothing", subscription_id=str(subscription.id))
         return
     subscription.credit = 0
-    await ledger.post(
-        session, [returned(order, money, key=f"subscription:{subscription.id}:credit")]
-    )
+    await give_back(session, order, money, key=f"subscription:{subscription.id}:credit")
 
 
-def returned(order: Order, money: Money, *, key: str) -> Transfer:
-    """Return the transfer of money from who was paid for an order back into its customer's wallet.
+async def give_back(session: AsyncSession, order: Order, money: Money, *, key: str) -> None:
+    """Move money from who was paid for an order back to its customer; a debt to us is paid first.
 
-    The fee goes back in proportion, as with a refund.
+    The fee goes back in proportion, as with a refund. `key` does it once.
     """
     if order.merchant is None:
         raise ValueError(f"order {order.id} is a purchase without a merchant")
     fee = Money(order.fee * money.amount // order.amount, money.currency)
-    entries = (
+    paid = (
         Entry(ledger.merchant(order.merchant), "merchant", fee - money),
         Entry(HOUSE, "fees", -fee),
-        Entry(ledger.customer(order.customer_id), "wallet", money),
     )
-    return Transfer(
-        key=key,
-        kind="subscription.returned",
-        subject=f"order:{order.id}",
-        entries=tuple(entry for entry in entries if entry.money.amount),
-    )
+    subject = f"order:{order.id}"
+
+    def transfers(given: owing.Given) -> list[Transfer]:
+        entries = tuple(entry for entry in (*paid, *given) if entry.money.amount)
+        kind = "subscription.returned"
+        return [Transfer(key=key, kind=kind, subject=subject, entries=entries)]
+
+    await owing.post_to(session, order.customer_id, money, transfers)

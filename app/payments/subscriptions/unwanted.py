@@ -18,7 +18,6 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from payments.ledger import service as ledger
 from payments.ops.logs import get_logger
 from payments.orders.models import Order, Payment
 from payments.refunds import service as refunds
@@ -86,5 +85,4 @@ async def _done(
     if not refundable:
         payment = await session.get_one(Payment, payment_id)
         order = await session.get_one(Order, payment.order_id)
-        transfer = credit.returned(order, payment.money, key=f"unwanted:{payment_id}")
-        await ledger.post(session, [transfer])
+        await credit.give_back(session, order, payment.money, key=f"unwanted:{payment_id}")

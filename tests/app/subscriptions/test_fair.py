@@ -11,6 +11,9 @@ import pytest
 from sqlalchemy import text
 
 from payments.gateways.stripe import StripeGateway
+from payments.ledger import service as ledger
+from payments.ledger.service import Entry, Transfer
+from payments.money import Money
 from payments.orders.asking import locked
 from payments.refunds import service as refunds
 from payments.resources import Resources
@@ -205,6 +208,23 @@ async def test_credit_that_an_unpaid_invoice_took_is_not_lost_with_it(
     assert (await row(resources)).credit == 0
     await client.post(f"/api/v1/subscriptions/{subscription}/cancel", json={"now": True})
     assert (await books(resources))[("wallet", "EUR")] == 300
+
+
+async def test_credit_that_comes_back_pays_a_debt_first(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    subscription = await active(client, stripe_server, resources)
+    await do(resources, "UPDATE payments.subscriptions SET credit = 300")
+    cents = Money(200, "EUR")
+    entries = (
+        Entry(ledger.customer(ALICE), "receivable", -cents),
+        Entry("gateway", "gateway_clearing", cents),
+    )
+    async with resources.database.transaction() as session:
+        await ledger.post(session, [Transfer(key="d", kind="test", subject=None, entries=entries)])
+    await client.post(f"/api/v1/subscriptions/{subscription}/cancel", json={"now": True})
+    money = await books(resources)
+    assert (money[("wallet", "EUR")], money.get(("receivable", "EUR"), 0)) == (100, 0)
 
 
 async def test_a_resumed_subscription_opens_nothing_until_its_new_period_is_paid(
