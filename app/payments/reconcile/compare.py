@@ -1,7 +1,7 @@
 """Holding two lists of payments against each other. Pure: no database, no gateway.
 
-- `unknown_here`: the gateway has a paid payment that is none of ours, or a second one for one of
-  ours. A person looks.
+- `unknown_here`: the gateway has a paid payment that is none of ours: a person looks. Or it has a
+  second one for one of ours that we do not know of: that goes to suspense.
 - `unpaid_here`: the gateway was paid and we do not know it: an event was lost. Repaired.
 - `unpaid_there`: we say paid and the gateway does not. Never repaired: somebody may have been sold
   something for nothing.
@@ -37,7 +37,8 @@ class OurPayment:
     """A payment as our books have it. `refunded` is net: what came back again does not count.
 
     `under_way` is what we have asked back and do not know the end of: a gateway may count it
-    already. `waits`: money of it waits in suspense.
+    already. `unexpected` has the gateway's ids of what came and was not ordered; `waits`: some of
+    it is in suspense.
     """
 
     id: UUID
@@ -49,6 +50,7 @@ class OurPayment:
     refunded: Money
     paid_at: datetime | None
     under_way: int = 0
+    unexpected: frozenset[str] = frozenset()
     waits: bool = False
 
 
@@ -68,7 +70,7 @@ class Found:
             return False
         if self.kind == "refunded":
             return self.ours.in_review or self.theirs.refunded.amount > self.ours.refunded.amount
-        return self.kind == "unpaid_here"
+        return self.kind in ("unpaid_here", "unknown_here")
 
 
 def compare(theirs: Iterable[ListedPayment], ours: Iterable[OurPayment]) -> list[Found]:
@@ -106,9 +108,13 @@ def _of_payment(ours: OurPayment, rows: Sequence[ListedPayment]) -> list[Found]:
     found = _differences(ours, theirs)
     if not ours.in_review:
         # A second payment of the same thing is money that nobody expects.
+        known = {theirs.payment_ref, *ours.unexpected}
         second = {row.payment_ref: row for row in rows if row.status == "paid"}
-        second.pop(theirs.payment_ref, None)
-        found += [_difference("unknown_here", ours, row) for row in second.values()]
+        found += [
+            _difference("unknown_here", ours, row)
+            for ref, row in second.items()
+            if ref not in known
+        ]
     return found
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments.db import Database
 from payments.gateways.protocol import Gateway, ListedPayment
+from payments.ledger.models import TransferRow
 from payments.money import Money
 from payments.orders import suspense
 from payments.orders.models import Order, Payment
@@ -116,6 +117,8 @@ class Ours:
                 .where(self._here, *where)
                 .order_by(Payment.created_at)
             )
+            found = rows.all()
+            unexpected = await _unexpected(session, [payment for payment, *_ in found])
             return {
                 payment.id: OurPayment(
                     id=payment.id,
@@ -127,9 +130,10 @@ class Ours:
                     refunded=Money(payment.refunded - int(back), payment.currency),
                     paid_at=paid_at,
                     under_way=int(under_way),
+                    unexpected=frozenset(unexpected.get(payment.id, ())),
                     waits=await _waits(session, payment),
                 )
-                for payment, paid_at, back, under_way in rows
+                for payment, paid_at, back, under_way in found
             }
 
 
@@ -139,6 +143,22 @@ def _refunds(*statuses: str) -> ColumnElement[int]:
         .where(RefundRow.payment_id == Payment.id, RefundRow.status.in_(statuses))
         .scalar_subquery()
     )
+
+
+async def _unexpected(session: AsyncSession, payments: Sequence[Payment]) -> dict[UUID, list[str]]:
+    """Return the gateway's ids of what was booked as not ordered, by payment."""
+    refs: dict[UUID, list[str]] = {}
+    for start in range(0, len(payments), BATCH):
+        subjects = {f"order:{payment.order_id}" for payment in payments[start : start + BATCH]}
+        keys = await session.scalars(
+            select(TransferRow.key).where(
+                TransferRow.subject.in_(subjects), TransferRow.kind == "payment.unexpected"
+            )
+        )
+        for key in keys:
+            _, payment_id, ref = key.split(":", 2)
+            refs.setdefault(UUID(payment_id), []).append(ref)
+    return refs
 
 
 async def _waits(session: AsyncSession, payment: Payment) -> bool:

@@ -189,8 +189,10 @@ class _Run:
             return False
         async with self._database.transaction() as session:
             await inbox.receive(session, _event(self._gateway, found.kind, ours, theirs))
-        left = compare([theirs], await self._ours.again(ours.id))
-        return found.kind not in {one.kind for one in left}
+        now = await self._ours.again(ours.id)
+        if found.kind == "unknown_here":
+            return all(theirs.payment_ref in payment.unexpected for payment in now)
+        return found.kind not in {one.kind for one in compare([theirs], now)}
 
     async def _book_fees(self, rows: Sequence[ListedPayment], ours: Sequence[OurPayment]) -> None:
         """Book what the gateway keeps of each payment."""

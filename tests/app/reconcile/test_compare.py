@@ -99,6 +99,11 @@ def test_several_attempts_are_one_payment_and_what_was_paid_is(
     assert unsettled(theirs, [ours]) == ([ours] if expected == ["unpaid_there"] else [])
 
 
+def test_a_second_payment_that_is_booked_as_unexpected_is_known() -> None:
+    ours = replace(OURS, unexpected=frozenset({SECOND.payment_ref}))
+    assert compare([SECOND, THEIRS], [ours]) == []
+
+
 @given(st.lists(st.integers(0, 20), unique=True), st.lists(st.integers(0, 20), unique=True))
 def test_a_payment_is_counted_on_one_side_or_both_and_never_twice(
     there: list[int], here: list[int]

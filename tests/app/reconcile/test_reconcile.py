@@ -156,6 +156,18 @@ async def test_what_only_one_side_has_is_a_persons_to_look_at(
     assert await scalar(resources, kept) == 2
 
 
+async def test_a_second_payment_whose_event_was_lost_goes_to_suspense_once(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    session = await paid(client, stripe_server)
+    payment_id = await scalar(resources, "SELECT id FROM payments.payments")
+    second = theirs({"id": "second"}, payment_id=payment_id, fee=None)
+    gateway = Listed([theirs(session, payment_id=payment_id), second])
+    assert kinds(await run(resources, gateway)) == [("unknown_here", True)]
+    assert (await books(resources))[("suspense", "EUR")] == COFFEE.amount
+    assert kinds(await run(resources, gateway)) == []
+
+
 async def _age_payments(resources: Resources) -> None:
     """Let what was paid lie an hour back."""
     async with resources.database.transaction() as session:
