@@ -223,7 +223,7 @@ async def test_an_early_event_is_parked_and_applied_when_its_payment_is_known(
 async def test_an_event_that_never_fits_is_given_up_after_three_days(
     client: httpx.AsyncClient, resources: Resources
 ) -> None:
-    stray = intent({"id": "cs_other", "metadata": {}})
+    stray = intent({"id": "cs_other", "metadata": {}, "amount_total": 2490, "currency": "eur"})
     await deliver(client, event("payment_intent.payment_failed", stray, key="evt_1"))
     attempts = "SELECT attempts FROM payments.webhook_inbox"
     await _let_parked_be_due(resources)
