@@ -72,9 +72,11 @@ async def test_a_dearer_plan_says_its_price_first_and_can_be_paid_where_it_is_sh
     finally:
         till.server.declines = False
     check_page(changing)
-    assert "when the difference is paid" in changing.words
-    (order,) = [a["href"] for a in changing.of("a") if a["href"].startswith("/orders/")]
-    assert "Change to Coffee club with tastings" in (await browser.get(order)).words
+    assert "checkout.stripe.test" in changing.words, "the difference is paid there"
+    page = await browser.get(HOME)
+    assert "Pay the difference" in page.words
+    assert "checkout.stripe.test" in (await press(browser, "/pay")).words
+    assert "Change to Coffee club with tastings" in (await browser.get("/dashboard")).words
 
 
 async def test_a_payment_that_is_due_says_what_happens(

@@ -80,7 +80,9 @@ async def test_a_job_whose_worker_died_stops_nothing(resources: Resources, runne
         )
         await jobs.enqueue(session, "sweep", {"timestamp": 2})
     await runner.run_worker_async(wait=False, delete_jobs="successful", listen_notify=False)
-    assert await scalar(resources, COUNT) == 1, "the new sweep ran although the old one never ended"
+    # The old one may be forgotten already: the runner makes up for what the last minutes missed.
+    left = f"{COUNT} WHERE args ->> 'timestamp' = '2'"
+    assert await scalar(resources, left) == 0, "the new sweep ran although the old one never ended"
     await tasks.forget(runner)
     assert await scalar(resources, COUNT) == 0
 
