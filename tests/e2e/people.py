@@ -6,11 +6,11 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from twin.access import totp
 
@@ -83,7 +83,11 @@ class Customer:
         address = f"{self.url}/orders/{order}"
         if not self.page.url.startswith(address):
             self.page.goto(address)
-        until(lambda: _says(self.page, words), f"{order}: {words}", self.page.reload)
+        until(lambda: _says(self.page, words), f"{order}: {words}", self._reload)
+
+    def _reload(self) -> None:
+        with suppress(Error):  # the page does so itself, at this very moment
+            self.page.reload()
 
     def _type(self, button: str) -> None:
         self.page.get_by_label("E-mail").fill(self.email)
@@ -174,16 +178,17 @@ class Admin:
     def reconcile(self, gateway: str) -> None:
         """Start a reconciliation and open its report."""
         self.page.goto(f"{self.url}/admin/reconciliation")
-        before = self.page.locator("tbody tr").count()
+        reports = self.page.locator("tbody tr", has_text=gateway.lower())
+        before = reports.count()
         self.page.get_by_role("button", name=gateway, exact=False).click()
         self.page.get_by_text("The worker is at it").wait_for()
         runs = f"{self.url}/admin/reconciliation"
         until(
-            lambda: self.page.locator("tbody tr").count() > before,
+            lambda: reports.count() > before,
             f"a report of {gateway}",
             lambda: self.page.goto(runs),
         )
-        self.page.locator("tbody tr").first.get_by_role("link").click()
+        reports.first.get_by_role("link").click()
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,9 @@ SECONDS = 1.5
 """How long an answer may take: the machine is this one, but a lost packet is sent again."""
 AT_ONCE = 8000
 """Ports that are tried at once; the process needs as many file descriptors, and some more."""
-_CLOSED = {errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ETIMEDOUT}
+_CLOSED = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ETIMEDOUT}
+_OPEN = {0, errno.ECONNRESET, errno.EPIPE}
+"""Who is not let in is refused; a connection that is reset was one: it was accepted, then ended."""
 _UNDECIDED = errno.EINPROGRESS
 
 
@@ -78,9 +80,9 @@ def _open(tries: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
 
 
 def _says_open(said: int) -> bool:
-    if said and said not in _CLOSED:
+    if said not in _CLOSED | _OPEN:
         raise OSError(said, errno.errorcode.get(said, "unknown"))
-    return not said
+    return said in _OPEN
 
 
 if __name__ == "__main__":

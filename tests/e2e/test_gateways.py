@@ -81,14 +81,18 @@ class Walk:
         return set(text.split())
 
     def booked(self, order: str, purpose: str) -> int:
-        """Minor units of EUR that an order has moved on accounts of this purpose."""
+        """Minor units of EUR that an order has moved on accounts of this purpose, fees left out.
+
+        What a gateway keeps is booked whenever it is reconciled, which the worker does as well.
+        """
         text = self.platform.psql(
             "SELECT coalesce(sum(e.amount), 0) FROM payments.ledger_entries e "  # noqa: S608
             "JOIN payments.ledger_transfers t ON t.id = e.transfer_id "
             "JOIN payments.ledger_accounts a ON a.id = e.account_id "
             f"JOIN payments.payments p ON p.order_id = '{order}' "
             "WHERE (t.subject IN ('order:' || p.order_id, 'payment:' || p.id) "
-            f"OR t.key LIKE '%' || p.id || '%') AND a.purpose = '{purpose}' AND a.currency = 'EUR'"
+            f"OR t.key LIKE '%' || p.id || '%') AND a.purpose = '{purpose}' AND a.currency = 'EUR' "
+            "AND t.kind <> 'gateway.fee'"
         )
         return int(text)
 
