@@ -127,7 +127,7 @@ def is_away(error: Exception) -> bool:
     Whatever is tried next fails as well.
     """
     return bool(getattr(error, "connection_invalidated", False)) or isinstance(
-        error, ConnectionError | SqlTimeoutError
+        error, ConnectionError | TimeoutError | SqlTimeoutError
     )
 
 

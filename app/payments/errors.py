@@ -299,6 +299,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(DBAPIError, _on_database)
     app.add_exception_handler(PoolTimeoutError, _on_database)
     app.add_exception_handler(ConnectionError, _on_database)
+    app.add_exception_handler(TimeoutError, _on_database)  # no connection in time
     app.add_exception_handler(Exception, on_unexpected)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 from fastapi import FastAPI
 
 
@@ -24,6 +25,18 @@ async def test_a_draining_replica_refuses_at_once_and_closes_the_connection(
     assert response.status_code == 503
     assert response.headers["connection"] == "close", "or the gateway would reuse the connection"
     assert response.json()["code"] == "draining"
+
+
+async def test_a_database_that_gives_no_connection_in_time_is_no_unexpected_error(
+    app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(app.state.resources.database, "transaction", never)
+    response = await client.get("/api/v1/orders")
+    assert (response.status_code, response.json()["code"]) == (503, "database_unavailable")
+    assert response.headers["retry-after"] == "1"
 
 
 async def test_a_body_over_the_limit_is_refused_declared_or_not(client: httpx.AsyncClient) -> None:

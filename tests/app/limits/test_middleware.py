@@ -110,9 +110,7 @@ async def test_a_program_is_told_where_it_stands_and_gets_problem_details(
 
 
 async def test_a_thousand_log_ins_at_once_reach_the_passwords_ten_times(limited: FastAPI) -> None:
-    gate = asyncio.Semaphore(
-        100
-    )  # all share this process with the service, and wait for each other
+    gate = asyncio.Semaphore(20)  # they share the process of the service, and all its waiting
 
     async def knock(client: httpx.AsyncClient) -> httpx.Response:
         async with gate:
