@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,6 +97,7 @@ class There:
         self.stripe.refunds[ref] = {
             "id": ref,
             "object": "refund",
+            "created": int(time.time()),
             "amount": left // 4,
             "currency": session["currency"],
             "payment_intent": session["payment_intent"],

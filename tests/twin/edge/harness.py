@@ -120,7 +120,7 @@ class Connector:
         return int(next(line.split()[1] for line in lines if "total_requests" in line))
 
     async def wait_ready(self) -> None:
-        await eventually(self.ready, "the connector never got ready")
+        await eventually(self.ready, "the connector never got ready", 45)
 
     async def stop(self) -> None:
         if self.process.returncode is None:
