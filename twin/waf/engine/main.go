@@ -23,8 +23,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync"
-
-	"github.com/corazawaf/coraza/v3"
 )
 
 const (
@@ -43,6 +41,11 @@ type replies struct {
 	stream io.Writer
 }
 
+type requests struct {
+	lock   sync.Mutex
+	stream *bufio.Reader
+}
+
 func main() {
 	if len(os.Args) != 2 {
 		fmt.Fprintln(os.Stderr, "usage: payments-waf DESCRIPTOR (it is started by the twin)")
@@ -59,40 +62,52 @@ func main() {
 }
 
 func serve(edge *os.File) error {
-	firewall, rules, err := newFirewall()
+	rules, known, err := newFirewall()
 	if err != nil {
 		return fmt.Errorf("the rules cannot be read: %w", err)
 	}
 	answers := &replies{stream: edge}
-	if err := answers.send(0, greeting(rules)); err != nil {
+	if err := answers.send(0, greeting(known)); err != nil {
 		return err
 	}
-	free := make(chan struct{}, 2*runtime.GOMAXPROCS(0)) // bounds what is in memory at once
-	reader := bufio.NewReaderSize(edge, 64<<10)
+	// Whoever has read a request also judges it: handing it to a sleeping thread costs more than
+	// reading does. Their number bounds what is in memory at once.
+	reader := &requests{stream: bufio.NewReaderSize(edge, 64<<10)}
+	ended := make(chan error)
+	for range 2 * runtime.GOMAXPROCS(0) {
+		go func() { ended <- work(rules, reader, answers) }()
+	}
+	if err := <-ended; !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
+}
+
+// work judges one request after the other; returns why there are no more, io.EOF in the end.
+func work(rules firewall, reader *requests, answers *replies) error {
 	for {
-		id, fields, err := read(reader)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+		id, fields, err := reader.next()
 		if err != nil {
 			return err
 		}
-		free <- struct{}{}
-		go func() {
-			defer func() { <-free }()
-			if err := answers.send(id, answer(firewall, fields)); err != nil {
-				fmt.Fprintln(os.Stderr, "waf:", err)
-			}
-		}()
+		if err := answers.send(id, answer(rules, fields)); err != nil {
+			fmt.Fprintln(os.Stderr, "waf:", err)
+		}
 	}
 }
 
-func answer(firewall coraza.WAF, fields [][]byte) verdict {
+func (reader *requests) next() (uint32, [][]byte, error) {
+	reader.lock.Lock()
+	defer reader.lock.Unlock()
+	return read(reader.stream)
+}
+
+func answer(rules firewall, fields [][]byte) verdict {
 	asked, err := parse(fields)
 	if err != nil {
 		return verdict{Rules: []match{}, Error: err.Error()}
 	}
-	return inspect(firewall, asked)
+	return inspect(rules, asked)
 }
 
 func greeting(rules int) hello {
