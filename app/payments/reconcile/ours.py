@@ -19,7 +19,7 @@ from payments.orders.models import Order, Payment
 from payments.orders.status import TAKEN
 from payments.reconcile.compare import OurPayment
 from payments.reconcile.theirs import Period
-from payments.refunds.models import RefundRow
+from payments.refunds.amounts import UNDER_WAY, asked_back
 
 BATCH: Final = 200
 
@@ -27,8 +27,6 @@ WITHOUT_END: Final = ("open", "processing")
 """Statuses that end in another; the worker stops looking some days after the page has closed."""
 FORGOTTEN: Final = timedelta(days=90)
 """No method of payment settles later than this."""
-
-_UNDER_WAY: Final = ("intended", "unknown", "pending")
 
 
 class Ours:
@@ -110,8 +108,8 @@ class Ours:
                 select(
                     Payment,
                     Order.paid_at,
-                    _refunds("returned"),
-                    _refunds(*_UNDER_WAY),
+                    asked_back("returned"),
+                    asked_back(*UNDER_WAY),
                 )
                 .join(Order, Order.id == Payment.order_id)
                 .where(self._here, *where)
@@ -135,14 +133,6 @@ class Ours:
                 )
                 for payment, paid_at, back, under_way in found
             }
-
-
-def _refunds(*statuses: str) -> ColumnElement[int]:
-    return (
-        select(func.coalesce(func.sum(RefundRow.amount), 0))
-        .where(RefundRow.payment_id == Payment.id, RefundRow.status.in_(statuses))
-        .scalar_subquery()
-    )
 
 
 async def _unexpected(session: AsyncSession, payments: Sequence[Payment]) -> dict[UUID, list[str]]:

@@ -141,17 +141,6 @@ async def failed_elsewhere(
     return True
 
 
-async def under_way(session: AsyncSession, payment: Payment) -> int:
-    """Return what of our refunds has been asked for, and has neither gone through nor failed."""
-    amount = await session.scalar(
-        select(func.coalesce(func.sum(RefundRow.amount), 0)).where(
-            RefundRow.payment_id == payment.id,
-            RefundRow.status.in_(("intended", "unknown", "pending")),
-        )
-    )
-    return int(amount or 0)
-
-
 async def _undo(
     session: AsyncSession, order: Order, payment: Payment, amount: int, *, cause: str
 ) -> None:

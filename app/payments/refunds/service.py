@@ -33,7 +33,7 @@ from payments.ops import metrics
 from payments.orders.asking import locked
 from payments.orders.models import Order, Payment
 from payments.orders.status import TAKEN, advance
-from payments.refunds import booking, holds
+from payments.refunds import amounts, booking, holds
 from payments.refunds.models import RefundRow
 from payments.resources import Resources
 
@@ -228,7 +228,7 @@ async def _intend(
     earlier = await _existing(session, request_key, payment_id, money)
     if earlier is not None:
         return earlier
-    wanted = _allowed(payment, await booking.under_way(session, payment), money)
+    wanted = _allowed(payment, await amounts.under_way(session, payment), money)
     gateway = resources.gateways.need(payment.gateway)
     if not isinstance(gateway, Refunding) or not gateway.takes(wanted):
         raise RefundNotOfferedError(f"{payment.gateway} cannot refund {wanted}.")

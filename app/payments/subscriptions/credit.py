@@ -18,6 +18,7 @@ from payments.ledger.service import HOUSE, Entry, Transfer
 from payments.money import Money
 from payments.ops.logs import get_logger
 from payments.orders.models import Order, Payment
+from payments.refunds.amounts import UNDER_WAY, asked_back
 from payments.subscriptions.models import Invoice, Subscription
 
 log = get_logger(__name__)
@@ -34,7 +35,7 @@ async def paid_for_period(session: AsyncSession, subscription: Subscription) -> 
         .where(*of_it, Invoice.kind == "period")
         .scalar_subquery()
     )
-    back = func.greatest(Payment.refunded, Payment.refund_reserved) + Payment.disputed
+    back = Payment.refunded + asked_back(*UNDER_WAY) + Payment.disputed
     amount = await session.scalar(
         select(func.sum(Invoice.credit + func.coalesce(Payment.captured - back, 0)))
         .outerjoin(Payment, (Payment.order_id == Invoice.order_id) & (Payment.captured > 0))

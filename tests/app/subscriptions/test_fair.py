@@ -22,7 +22,8 @@ from payments.subscriptions.entitlement import features
 from payments.worker import tasks
 from tests.app.fixtures import ALICE
 from tests.app.orders.helpers import books, deliver, scalar
-from tests.app.stripe_server import StripeServer, event
+from tests.app.refunds.test_refunds import told
+from tests.app.stripe_server import StripeServer, charge, event
 from tests.app.subscriptions.test_subscriptions import (
     active,
     pay_page,
@@ -98,6 +99,30 @@ async def test_credit_is_never_more_than_what_was_paid_and_not_given_back(
     await do(resources, "UPDATE payments.subscriptions SET amount = 19000")  # a dearer one still
     cheaper = (await press(client, path, plan="club-month")).json()
     assert 990 <= cheaper["credit"] <= 1000, "the change was paid; the period was given back"
+
+
+async def test_what_was_given_back_there_and_what_is_under_way_here_both_leave_no_credit(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    subscription = await active(client, stripe_server, resources, plan="club-month")
+    paid = newest(stripe_server)
+    assert await told(resources, "charge.refunded", charge(paid, 300)) == "applied"
+    stripe_server.refund_status = "pending"
+    async with resources.database.transaction() as session:
+        payment_id = await session.scalar(text("SELECT id FROM payments.payments"))
+    ours = await refunds.request(
+        resources,
+        payment_id=payment_id,
+        money=Money(200, "EUR"),
+        reason="kind",
+        requested_by="ada",
+        request_key="r",
+    )
+    assert ours.status == "pending"
+    await do(resources, "UPDATE payments.subscriptions SET amount = 1900, plan = :plan", plan=PLUS)
+    path = f"/api/v1/subscriptions/{subscription}/change"
+    cheaper = (await press(client, path, plan="club-month")).json()
+    assert cheaper["credit"] == 900 - 300 - 200
 
 
 async def test_a_dearer_plan_is_not_had_for_the_change_of_a_period_that_is_over(
