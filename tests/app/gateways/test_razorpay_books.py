@@ -88,9 +88,7 @@ async def test_disputes(
 async def test_every_order_of_razorpays_events_ends_the_same(
     client: httpx.AsyncClient, razorpay: RazorpayServer, resources: Resources
 ) -> None:
-    for number, sequence in enumerate(
-        itertools.islice(itertools.permutations(range(5)), 0, 120, 7)
-    ):
+    for number, sequence in enumerate(itertools.permutations(range(5))):
         known = set(razorpay.orders)
         await place(client, "razorpay", key=f"order-{number}")
         (ref,) = set(razorpay.orders) - known
