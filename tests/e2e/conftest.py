@@ -14,7 +14,9 @@ from typing import Any
 import docker
 import pytest
 import requests
+from playwright.sync_api import Browser
 
+from tests.e2e import people
 from tools import engine, instance, twin
 from tools.paths import ROOT, STACK, Home
 from tools.runner import Runner
@@ -152,6 +154,13 @@ def platform(engine_client: Any, tmp_path_factory: pytest.TempPathFactory) -> It
         if home.path.exists():
             made.make("down", check=False)
         shutil.rmtree(home.run_dir, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def browser(platform: Platform) -> Iterator[Browser]:
+    """A module's own: while it is open, nothing else in the process can run an event loop."""
+    with people.chromium() as started:
+        yield started
 
 
 _NOTHING = Machine(frozenset(), frozenset(), frozenset(), frozenset())

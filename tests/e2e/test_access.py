@@ -29,12 +29,6 @@ _PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/150.0 Safar
 _SSH = "ssh.payments.localhost"
 
 
-@pytest.fixture(scope="module")
-def browser(platform: Platform) -> Iterator[Browser]:
-    with people.chromium() as started:
-        yield started
-
-
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A browser that nobody has logged in with."""

@@ -103,12 +103,6 @@ class Walk:
 
 
 @pytest.fixture(scope="module")
-def browser(platform: Platform) -> Iterator[Browser]:
-    with people.chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def customer(platform: Platform, browser: Browser) -> Iterator[Customer]:
     with people.visit(browser) as page:
         made = Customer(page, platform.url, "grace@example.com")
