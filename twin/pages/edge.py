@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -17,13 +18,16 @@ from twin.clock import Clock
 from twin.edge.fields import FieldSource
 from twin.edge.firewall import Firewall
 from twin.edge.firewall.deployed import CUSTOM, RATE_LIMIT, Rule
-from twin.edge.journal import Decision, Journal
+from twin.edge.journal import KEPT, Decision, Journal
 from twin.edge.routes import Routes, Zone
 from twin.edge.site import Site
 from twin.pages.common import HEADERS, body_of, date_and_time, own, time_of_day
 
 PHASES: Final = {CUSTOM: "Custom rules", RATE_LIMIT: "Rate limits"}
 SHOWN: Final = 100
+ON_PAGE: Final = 25
+QUIET: Final = "skip"
+"""Each static file is such a decision: the page leaves them out until they are asked for."""
 FILTERS: Final = ("action", "rule", "visitor")
 STEPS: Final = ((60, "1 min"), (900, "15 min"), (3600, "1 h"))
 LONGEST_STEP: Final = 366 * 86_400
@@ -63,7 +67,9 @@ class EdgePage:
 
     async def _page(self, request: web.BaseRequest) -> web.StreamResponse:
         wanted = _filters(request)
-        decisions = self.decisions(wanted, SHOWN)
+        whole = "all" in request.query
+        quiet = "" if wanted["action"] or whole else QUIET
+        decisions = self.decisions(wanted, KEPT if whole else ON_PAGE, but=quiet)
         text = self._templates.get_template("edge.html").render(
             clock=self.clock(),
             steps=STEPS,
@@ -72,7 +78,9 @@ class EdgePage:
             others=self.others(),
             mitigations=self.mitigations(),
             decisions=decisions,
-            shown=SHOWN,
+            shown=ON_PAGE,
+            whole=whole,
+            quiet=quiet,
             wanted=wanted,
             actions=sorted({action for _, _, action in self._front.journal.counts}),
             names=sorted({rule for _, rule, _ in self._front.journal.counts if rule}),
@@ -158,15 +166,15 @@ class EdgePage:
         ]
         return sorted(found, key=lambda each: float(each["until"]))
 
-    def decisions(self, wanted: Mapping[str, str], most: int) -> list[Decision]:
-        """Return sampled decisions, newest first."""
-        found: list[Decision] = []
-        for each in reversed(self._front.journal.decisions):
-            if all(getattr(each, name) == value for name, value in wanted.items() if value):
-                found.append(each)
-                if len(found) == most:
-                    break
-        return found
+    def decisions(self, wanted: Mapping[str, str], most: int, *, but: str = "") -> list[Decision]:
+        """Return sampled decisions, newest first, without those of the action `but`."""
+        fits = (
+            each
+            for each in reversed(self._front.journal.decisions)
+            if each.action != but
+            and all(getattr(each, name) == value for name, value in wanted.items() if value)
+        )
+        return list(itertools.islice(fits, most))
 
     # --- JSON -----------------------------------------------------------------------------------
     async def _get_rules(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -80,6 +80,30 @@ def test_decisions_can_be_narrowed(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_what_only_skips_is_shown_when_it_is_asked_for(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        spares = rule("true", "skip", ref="spares", actionParameters={"ruleset": "current"})
+        stops = rule('http.request.uri.path eq "/secret"', "block", ref="stops")
+        async with zone(tmp_path, stops, spares) as site:
+            await status(site, "/secret")
+            for _ in range(30):
+                await status(site)
+            row = "<td><strong>{}</strong>"
+            page = await get(site, "/edge")
+            shown = page[page.index('id="decisions"') : page.index('id="rules"')]
+            assert row.format("stops") in shown
+            assert row.format("spares") not in shown, "thirty of them would hide the block"
+            skips = await get(site, "/edge?action=skip")
+            shown = skips[skips.index('id="decisions"') : skips.index('id="rules"')]
+            assert shown.count(row.format("spares")) == 25
+            assert 'href="/edge?action=skip&amp;all=1#decisions"' in shown
+            whole = await get(site, "/edge?all=1")
+            shown = whole[whole.index('id="decisions"') : whole.index('id="rules"')]
+            assert shown.count(row.format("spares")) == 30
+
+    run(scenario())
+
+
 def test_a_block_ends_by_the_clock_or_by_the_button(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with zone(tmp_path, LOGIN, phase=RATE_LIMIT) as site:
