@@ -25,7 +25,10 @@ def report(fitted: Fitted) -> str:
         for phase, name in PHASES.items()
         for first, rule in _marked(fitted.rules[phase])
     ]
-    rows += [("bots", name.replace("_", "-"), str(value)) for name, value in fitted.bots.items()]
+    rows += [
+        ("" if index else "bots", name.replace("_", "-"), _set(value))
+        for index, (name, value) in enumerate(fitted.bots.items())
+    ]
     lines += _table(("phase", "rule", "does"), rows)
     joined = [it for it in fitted.findings if it.outcome == "joined"]
     if joined:
@@ -51,6 +54,12 @@ def said(rule: Rule) -> str:
     action = rule.action.replace("_", " ")
     after = f"{action} for {rate.timeout} s" if rate.timeout else action
     return f"{rate.requests} in {rate.period} s, then {after}"
+
+
+def _set(value: str | bool) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return value.replace("_", " ")
 
 
 def _marked(rules: Sequence[Rule]) -> list[tuple[bool, Rule]]:

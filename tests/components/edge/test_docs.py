@@ -24,6 +24,7 @@ def test_a_preview_names_every_rule_and_every_loss() -> None:
     for plan in plans.PLANS.values():
         fitted = whole.fit(docs.EXAMPLE, plan)
         text = report(fitted)
+        assert "False" not in text, "off, not Python's word for it"
         assert plan.title in text.splitlines()[0]
         words = " ".join(text.split())
         for rules in fitted.rules.values():
