@@ -14,13 +14,13 @@ import json
 import logging
 import os
 import socket
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from twin.edge.logs import note
+from twin.waf.line import EngineDown, Line
 from twin.waf.verdict import Verdict, read
 
 MEMORY: Final = "160MiB"
@@ -31,13 +31,6 @@ WAIT_SECONDS: Final = 5.0
 """How long a request waits for an engine that is being started, and for its answer."""
 STOP_SECONDS: Final = 3.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
-_WORD = struct.Struct(">I")
-_HEAD = struct.Struct(">II")
-_LONGEST = 8 * 1024 * 1024
-
-
-class EngineDown(Exception):
-    """The engine has no answer: it is not running, was too slow, or could not judge."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +72,7 @@ class Engine:
         self._program = program
         self._environment = {"GOMEMLIMIT": memory, "PATH": os.defpath}
         self._ready = asyncio.Event()
-        self._waiting: dict[int, asyncio.Future[bytes]] = {}
-        self._ids = itertools.count(1)
-        self._writer: asyncio.StreamWriter | None = None
+        self._line: Line | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
 
@@ -118,23 +109,9 @@ class Engine:
         return verdict
 
     async def _ask(self, fields: Sequence[bytes]) -> bytes:
-        writer = self._writer
-        if writer is None:
+        if self._line is None:
             raise EngineDown("it is not running")
-        payload = b"".join(part for text in fields for part in (_WORD.pack(len(text)), text))
-        if len(payload) > _LONGEST - _WORD.size:
-            raise EngineDown(f"a request of {len(payload)} bytes is longer than it takes")
-        id = next(self._ids) % 2**32
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._waiting[id] = answer
-        try:
-            writer.write(_HEAD.pack(len(payload) + _WORD.size, id) + payload)
-            await writer.drain()
-            return await answer
-        except OSError as error:
-            raise EngineDown(f"it hung up: {error}") from error
-        finally:
-            self._waiting.pop(id, None)
+        return await self._line.ask(fields)
 
     # --- keeping it running ---------------------------------------------------------------------
     async def _keep(self) -> None:
@@ -167,34 +144,24 @@ class Engine:
             ours.close()
             raise
         self.starts += 1
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        loop = asyncio.get_running_loop()
+        _, line = await loop.create_unix_connection(Line, sock=ours)
         try:
             async with asyncio.timeout(START_SECONDS):
-                _, hello = await _frame(reader)
-            self.about = json.loads(hello)
-            self._writer = writer
+                self.about = json.loads(await line.hello)
+            self._line = line
             self._ready.set()
             note(logging.INFO, "waf engine is ready", pid=self._process.pid, **self.about)
-            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-                while True:
-                    id, payload = await _frame(reader)
-                    waiting = self._waiting.get(id)
-                    if waiting is not None and not waiting.done():
-                        waiting.set_result(payload)
-        except asyncio.IncompleteReadError:
-            raise EngineDown("it ended before it was ready") from None
+            await line.ended
         except TimeoutError:
             raise EngineDown(f"it was not ready within {START_SECONDS:.0f} s") from None
         finally:
-            await self._end(writer)
+            await self._end(line)
 
-    async def _end(self, writer: asyncio.StreamWriter) -> None:
+    async def _end(self, line: Line) -> None:
         self._ready.clear()
-        self._writer = None
-        for waiting in self._waiting.values():
-            if not waiting.done():
-                waiting.set_exception(EngineDown("it died while it was asked"))
-        writer.close()  # its end of the line: it ends by itself
+        self._line = None
+        line.close()  # its end of it: the engine ends by itself
         process = self._process
         if process is None:
             return
@@ -204,10 +171,3 @@ class Engine:
         except TimeoutError:
             process.kill()
             await process.wait()
-
-
-async def _frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    length, id = _HEAD.unpack(await reader.readexactly(_HEAD.size))
-    if not _WORD.size <= length <= _LONGEST:
-        raise EngineDown(f"it sent a frame of {length} bytes")
-    return id, await reader.readexactly(length - _WORD.size)

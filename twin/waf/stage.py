@@ -20,7 +20,8 @@ from twin.edge.firewall.challenge import LEVELS, Challenges
 from twin.edge.journal import Journal
 from twin.edge.logs import note
 from twin.waf.decide import Decision, decide
-from twin.waf.engine import Asked, EngineDown
+from twin.waf.engine import Asked
+from twin.waf.line import EngineDown
 from twin.waf.rulesets import CLOUDFLARE, FREE, OWASP, PHASE, Deployed, Step
 from twin.waf.verdict import Verdict
 

@@ -18,7 +18,8 @@ import pytest
 from tests.twin.edge.harness import run
 from tests.twin.waf.site import engine_program
 from twin.waf import engine as module
-from twin.waf.engine import Asked, Engine, EngineDown
+from twin.waf.engine import Asked, Engine
+from twin.waf.line import EngineDown
 
 ROOT = Path(__file__).resolve().parents[3]
 HEADERS = ((b"Host", b"pay.test"), (b"User-Agent", b"t"), (b"Accept", b"*/*"))
@@ -152,7 +153,7 @@ def test_a_frame_that_cannot_be_is_the_end_of_the_connection(frames: int) -> Non
     async def scenario() -> None:
         async with started(program) as engine:
             await engine.inspect(asked())
-            engine._writer.write(frames.to_bytes(4) + bytes(4))
+            engine._line._transport.write(frames.to_bytes(4) + bytes(4))
             deadline = time.monotonic() + 20
             while engine.starts < 2:
                 assert time.monotonic() < deadline, "it went on with a broken connection"
