@@ -34,6 +34,9 @@ from twin.edge.websocket import bridge
 ORIGIN_TIMEOUT = 100.0
 """Seconds an origin has to begin its answer, and between two pieces of it (error 524)."""
 
+SAFE = ("GET", "HEAD")
+"""Methods of requests that may be sent twice."""
+
 
 class _Failed(aiohttp.ClientError):
     """Opening the stream failed; `error` is why, unwrapped by the HTTP client."""
@@ -43,8 +46,21 @@ class _Failed(aiohttp.ClientError):
         self.error = error
 
 
+class _Handler(ResponseHandler):
+    """The HTTP client's end of a stream that may begin before the origin was reached."""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tell the client; only where the tunnel itself broke shall it try once more."""
+        if isinstance(exc, OriginRefused) and exc.code != errno.ECONNRESET:
+            exc = _Failed(exc)
+        super().connection_lost(exc)
+
+
 class _TunnelConnector(aiohttp.BaseConnector):
-    """Makes the HTTP client's connections: one stream each, to one service, never kept."""
+    """Makes the HTTP client's connections: one stream each, to one service, never kept.
+
+    A request that may be sent twice goes off with its stream, and waits at the connector.
+    """
 
     def __init__(self, tunnels: Tunnels, tunnel: str, service: Service) -> None:
         super().__init__(force_close=True, limit=0)
@@ -55,9 +71,12 @@ class _TunnelConnector(aiohttp.BaseConnector):
     async def _create_connection(
         self, req: ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:
-        protocol: ResponseHandler = self._factory()
+        protocol = _Handler(self._loop)
         try:
-            await self._tunnels.open(self._tunnel, self._service, protocol)
+            if req.method in SAFE:
+                self._tunnels.open_early(self._tunnel, self._service, protocol)
+            else:
+                await self._tunnels.open(self._tunnel, self._service, protocol)
         except (NoConnector, OriginRefused) as error:
             raise _Failed(error) from error
         return protocol

@@ -24,7 +24,8 @@ class OriginRefused(ConnectionError):
 class StreamTransport(Stream, asyncio.Transport):
     """The edge's end of a stream. `opened` is done once the origin's connection stands.
 
-    The protocol is told of nothing before that; a failure until then is `opened`'s exception.
+    The protocol is told of nothing before that; a failure until then is `opened`'s exception. One
+    that may `begin` before is told of a lost connection instead.
     """
 
     def __init__(self, link: Link, number: int, protocol: asyncio.Protocol) -> None:
@@ -36,11 +37,18 @@ class StreamTransport(Stream, asyncio.Transport):
         self._unread = 0
         self._closing = False
         self._told_lost = False
+        self._begun = False
+
+    def begin(self) -> None:
+        """Let the protocol speak at once; the other side keeps what comes too early."""
+        self._begun = True
+        self._protocol.connection_made(self)
 
     # --- the stream's side ----------------------------------------------------------------------
     def on_opened(self) -> None:  # noqa: D102
         if not self.opened.done():
-            self._protocol.connection_made(self)
+            if not self._begun:
+                self.begin()
             self.opened.set_result(None)
 
     def on_data(self, data: bytes) -> None:  # noqa: D102
@@ -59,6 +67,8 @@ class StreamTransport(Stream, asyncio.Transport):
     def on_reset(self, reason: str, code: int) -> None:  # noqa: D102
         if self.opened.done():
             self._lose(ConnectionResetError(code, reason))
+        elif self._begun:
+            self._lose(OriginRefused(code, reason))
         else:
             self._closing = True
             self.opened.set_exception(OriginRefused(code, reason))
@@ -145,5 +155,5 @@ class StreamTransport(Stream, asyncio.Transport):
         self._closing = True
         if not self._told_lost:
             self._told_lost = True
-            if self.opened.done() and self.opened.exception() is None:
+            if self._begun:
                 self._protocol.connection_lost(error)

@@ -109,6 +109,14 @@ class Tunnels:
             entry["streams"] += len(link.streams)
         return list(found.values())
 
+    def open_early(self, tunnel: str, service: Service, protocol: asyncio.Protocol) -> None:
+        """Join `protocol` to an origin that is yet to be reached; raises NoConnector.
+
+        What it says waits at the connector. Where nobody answers, it is told of a lost connection,
+        with OriginRefused as the reason. It saves a way to the connector and back.
+        """
+        self._link(tunnel).open(service, protocol).begin()
+
     async def open(
         self, tunnel: str, service: Service, protocol: asyncio.Protocol
     ) -> StreamTransport:
@@ -117,11 +125,7 @@ class Tunnels:
         A connection that breaks before the origin was reached is tried once more on another.
         """
         for attempt in itertools.count():
-            serving = [link for link in self._links.get(tunnel, []) if not link.draining]
-            if not serving:
-                raise NoConnector(tunnel)
-            link = min(serving, key=lambda each: len(each.streams))
-            transport = link.open(service, protocol)
+            transport = self._link(tunnel).open(service, protocol)
             try:
                 await transport.opened
             except OriginRefused as error:
@@ -133,6 +137,12 @@ class Tunnels:
                 raise
             return transport
         raise AssertionError("unreachable")
+
+    def _link(self, tunnel: str) -> ConnectorLink:
+        serving = [link for link in self._links.get(tunnel, []) if not link.draining]
+        if not serving:
+            raise NoConnector(tunnel)
+        return min(serving, key=lambda each: len(each.streams))
 
     # --- called by links ------------------------------------------------------------------------
     def arrived(self, link: ConnectorLink) -> None:

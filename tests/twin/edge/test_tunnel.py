@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import signal
+import ssl
 from pathlib import Path
 
 import aiohttp
@@ -12,6 +14,8 @@ import pytest
 from aiohttp import web
 
 from tests.twin.edge.harness import TUNNEL_ID, Connector, Site, eventually, run, running, token
+from twin.edge.connector.agent import SERVER_NAME
+from twin.edge.connector.wire import Kind, Link
 from twin.edge.tunnel import TUNNEL
 
 MIB = 1024 * 1024
@@ -325,6 +329,54 @@ def test_deleting_the_tunnel_ends_its_connectors(tmp_path: Path) -> None:
                 return site.edge.tunnels.connectors(TUNNEL_ID) == []
 
             await eventually(gone, "a deleted tunnel must carry nothing")
+
+    run(scenario())
+
+
+class Mute(Link):
+    """A connector that says who it is, and then nothing that is not asked for by a test."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frames: asyncio.Queue[tuple[Kind, int, bytes]] = asyncio.Queue()
+
+    def on_frame(self, kind: Kind, stream: int, payload: bytes) -> None:
+        self.frames.put_nowait((kind, stream, payload))
+
+    def on_lost(self) -> None:
+        pass
+
+
+async def _mute(site: Site) -> Mute:
+    tls = ssl.create_default_context(cafile=str(site.home / "ca.pem"))
+    _, link = await asyncio.get_running_loop().create_connection(
+        Mute, "127.0.0.1", site.relay_port, ssl=tls, server_hostname=SERVER_NAME
+    )
+    link.send_json(Kind.HELLO, {"token": token(), "connector": "mute", "index": 0, "version": "1"})
+    assert (await link.frames.get())[0] is Kind.WELCOME
+    return link
+
+
+def test_only_what_may_be_sent_twice_goes_off_before_the_origin_is_reached(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as site:
+            await site.origin(echo)
+            link = await _mute(site)
+            refused = {"reason": "nobody listens", "errno": errno.ECONNREFUSED}
+            for method, early in (("GET", True), ("HEAD", True), ("POST", False), ("PUT", False)):
+                asked = asyncio.create_task(site.client.request(method, site.url("/")))
+                kind, stream, _ = await link.frames.get()
+                assert kind is Kind.OPEN
+                if early:
+                    kind, of, payload = await link.frames.get()
+                    assert (kind, of) == (Kind.DATA, stream)
+                    assert payload.startswith(f"{method} / HTTP/1.1".encode())
+                assert link.frames.empty(), "nothing may be said before the origin is reached"
+                link.send_json(Kind.RESET, refused, stream)
+                answer = await asked
+                assert answer.status == 502
+                assert link.frames.empty(), "a refusal is not tried again"
+            link.close()
 
     run(scenario())
 
