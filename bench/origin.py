@@ -1,6 +1,7 @@
 """`python -m bench.origin`: an origin that answers at once, in a process of its own.
 
-Writes its port to standard output, and ends with its standard input.
+As the platform's gateway, it keeps no connection for a next request. Writes its port to standard
+output, and ends with its standard input.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ async def answer(request: web.BaseRequest) -> web.StreamResponse:
     """Answer a page that must not be kept, or a file that may."""
     if request.path == FILE:
         headers = {"Cache-Control": "public, max-age=31536000", "Content-Type": "text/css"}
-        return web.Response(body=PAGE, headers=headers)
-    return web.Response(body=PAGE, content_type="text/html", headers={"Cache-Control": "no-store"})
+    else:
+        headers = {"Cache-Control": "no-store", "Content-Type": "text/html"}
+    response = web.Response(body=PAGE, headers=headers)
+    response.force_close()
+    return response
 
 
 async def main() -> None:
