@@ -23,12 +23,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.app.stripe_lists import Disputes, error, page
+
 KEY = "sk_test_tests"
 Fault = Literal["fail", "fail_after_commit", "hang_after_commit", "refuse", "busy"]
 
 
 @dataclass
-class StripeServer:
+class StripeServer(Disputes):
     """State and knobs. `faults` are used up one per create call."""
 
     url: str = ""
@@ -44,31 +46,30 @@ class StripeServer:
     """Whether charges off session are `processing` until `settle` is called, as by a bank."""
     saves: bool = True
     refund_status: str = "succeeded"
-    charges: list[dict[str, Any]] = field(default_factory=list)
     numbers: Any = field(default_factory=itertools.count)
 
     async def create(self, request: Request) -> Response:
         """POST /v1/checkout/sessions."""
         self.creates += 1
         if request.headers.get("authorization") != f"Bearer {KEY}":
-            return _error(401, "api_key_invalid")
+            return error(401, "api_key_invalid")
         fault = self.faults.pop(0) if self.faults else None
         if fault == "fail":
-            return _error(500, "broken")
+            return error(500, "broken")
         if fault == "refuse":
-            return _error(400, "amount_too_small")
+            return error(400, "amount_too_small")
         if fault == "busy":
-            return _error(409, "idempotency_key_in_use")
+            return error(409, "idempotency_key_in_use")
         form = await request.form()
         parameters = {name: str(value) for name, value in form.items()}
         key = request.headers["idempotency-key"]
         if key in self.keys and self.keys[key][0] != parameters:
-            return _error(400, None, kind="idempotency_error")
+            return error(400, None, kind="idempotency_error")
         if key not in self.keys:
             session = self._make(parameters)
             self.keys[key] = (parameters, session["id"])
         if fault == "fail_after_commit":
-            return _error(500, "broken")
+            return error(500, "broken")
         if fault == "hang_after_commit":
             await asyncio.sleep(30)
         return JSONResponse(self.sessions[self.keys[key][1]])
@@ -100,7 +101,7 @@ class StripeServer:
     async def retrieve(self, request: Request) -> Response:
         """GET /v1/checkout/sessions/{ref}."""
         session = self.sessions.get(request.path_params["ref"])
-        return JSONResponse(session) if session else _error(404, "resource_missing")
+        return JSONResponse(session) if session else error(404, "resource_missing")
 
     async def listed(self, request: Request) -> Response:
         """GET /v1/checkout/sessions."""
@@ -117,13 +118,13 @@ class StripeServer:
         """POST /v1/payment_intents: a charge off session."""
         fault = self.faults.pop(0) if self.faults else None
         if fault == "fail":
-            return _error(500, "broken")
+            return error(500, "broken")
         if fault == "refuse":
-            return _error(400, "resource_missing")
+            return error(400, "resource_missing")
         form = {name: str(value) for name, value in (await request.form()).items()}
         key = request.headers["idempotency-key"]
         if key in self.keys and self.keys[key][0] != form:
-            return _error(400, None, kind="idempotency_error")
+            return error(400, None, kind="idempotency_error")
         if key not in self.keys:
             ref = f"pi_off_{next(self.numbers):06d}"
             self.intents[ref] = {
@@ -147,11 +148,11 @@ class StripeServer:
             }
             self.keys[key] = (form, ref)
         if fault == "fail_after_commit":
-            return _error(500, "broken")
+            return error(500, "broken")
         made = self.intents[self.keys[key][1]]
         if made["status"] == "requires_payment_method":
-            error = {"type": "card_error", "code": "card_declined", "payment_intent": made}
-            return JSONResponse({"error": error}, 402)
+            told = {"type": "card_error", "code": "card_declined", "payment_intent": made}
+            return JSONResponse({"error": told}, 402)
         return JSONResponse(made)
 
     async def intent_retrieve(self, request: Request) -> Response:
@@ -173,11 +174,11 @@ class StripeServer:
         self.refund_calls += 1
         fault = self.faults.pop(0) if self.faults else None
         if fault == "fail":
-            return _error(500, "broken")
+            return error(500, "broken")
         form = {name: str(value) for name, value in (await request.form()).items()}
         key = request.headers["idempotency-key"]
         if key in self.keys and self.keys[key][0] != form:
-            return _error(400, None, kind="idempotency_error")
+            return error(400, None, kind="idempotency_error")
         if key not in self.keys:
             given = sum(
                 r["amount"]
@@ -186,7 +187,7 @@ class StripeServer:
             )
             session = self.sessions[form["payment_intent"].removeprefix("pi_")]
             if fault == "refuse" or given + int(form["amount"]) > session["amount_total"]:
-                return _error(400, "charge_already_refunded")
+                return error(400, "charge_already_refunded")
             ref = f"re_{next(self.numbers):06d}"
             self.refunds[ref] = {
                 "id": ref,
@@ -203,17 +204,17 @@ class StripeServer:
             }
             self.keys[key] = (form, ref)
         if fault == "fail_after_commit":
-            return _error(500, "broken")
+            return error(500, "broken")
         return JSONResponse(self.refunds[self.keys[key][1]])
 
     async def refund_list(self, request: Request) -> Response:
         """GET /v1/refunds."""
-        return _page(request, list(self.refunds.values()))
+        return page(request, list(self.refunds.values()))
 
     async def charge_list(self, request: Request) -> Response:
         """GET /v1/charges."""
         assert request.query_params["expand[0]"] == "data.balance_transaction"
-        return _page(request, self.charges)
+        return page(request, self.charges)
 
     def decline(self, ref: str) -> dict[str, Any]:
         """Let a session's customer try a bad card."""
@@ -288,6 +289,8 @@ async def serve() -> AsyncIterator[StripeServer]:
             Route("/v1/refunds", state.refund_list, methods=["GET"]),
             Route("/v1/charges", state.charge_list, methods=["GET"]),
             Route("/v1/balance", state.balance, methods=["GET"]),
+            Route("/v1/disputes", state.dispute_list, methods=["GET"]),
+            Route("/v1/disputes/{ref}", state.dispute, methods=["GET"]),
         ]
     )
     server = uvicorn.Server(
@@ -303,35 +306,6 @@ async def serve() -> AsyncIterator[StripeServer]:
     finally:
         server.should_exit = True
         await running
-
-
-def _page(request: Request, objects: list[dict[str, Any]]) -> Response:
-    """Return a page of a list, the newest first, by the filters that the service uses."""
-    query = request.query_params
-    found = sorted(objects, key=lambda one: one["created"], reverse=True)
-    if "payment_intent" in query:
-        found = [one for one in found if one["payment_intent"] == query["payment_intent"]]
-    since, until = (int(query.get(f"created[{n}]", d)) for n, d in (("gte", 0), ("lt", 2**40)))
-    found = [one for one in found if since <= one["created"] < until]
-    if "starting_after" in query:
-        ids = [one["id"] for one in found]
-        found = found[ids.index(query["starting_after"]) + 1 :]
-    limit = int(query.get("limit", 10))
-    return JSONResponse(
-        {
-            "object": "list",
-            "url": request.url.path,
-            "has_more": len(found) > limit,
-            "data": found[:limit],
-        }
-    )
-
-
-def _error(status: int, code: str | None, kind: str = "invalid_request_error") -> Response:
-    if status >= 500:
-        kind = "api_error"
-    body = {"error": {"type": kind, "code": code, "message": "no"}}
-    return JSONResponse(body, status)
 
 
 def event(event_type: str, data: dict[str, Any], *, key: str, created: int | None = None) -> bytes:

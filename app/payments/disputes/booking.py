@@ -11,6 +11,7 @@ it where the wallet no longer has it. News may come in any order: the first make
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Literal
 from uuid import uuid4
 
@@ -62,6 +63,8 @@ async def apply(
         moved = await _lost(session, order, dispute, event, transfers)
     elif transfers:
         await ledger.post(session, transfers)
+    if moved:
+        payment.updated_at = datetime.now(UTC)  # a dispute costs a fee: the next run looks for it
     return ("applied", None) if moved else ("refused", f"the dispute is {dispute.status}")
 
 

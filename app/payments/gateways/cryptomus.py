@@ -73,6 +73,7 @@ class CryptomusGateway:
     name = NAME
     takes_webhooks = True
     list_lag = LIST_LAG
+    disputes = None
 
     def __init__(
         self, settings: CryptomusSettings, *, public_url: str, outgoing_ca: str | None

@@ -24,6 +24,8 @@ from payments.gateways.breaker import Breaker
 from payments.gateways.config import PAYPAL_API, PaypalSettings
 from payments.gateways.http import JsonApi, code
 from payments.gateways.paypal_certificates import Certificates
+from payments.gateways.paypal_disputes import PATH as DISPUTES
+from payments.gateways.paypal_disputes import PaypalDisputes
 from payments.gateways.protocol import (
     Checkout,
     CheckoutRequest,
@@ -82,6 +84,7 @@ class PaypalGateway:
         self._login = "Basic " + b64encode(login.encode()).decode()
         self._token: tuple[str, float] | None = None
         self._token_lock = asyncio.Lock()
+        self.disputes = PaypalDisputes(self._call)
 
     @property
     def takes_webhooks(self) -> bool:
@@ -285,11 +288,11 @@ class PaypalGateway:
 
     async def _looked_at(self, hint: paypal_events.Hint) -> GatewayEvent:
         if hint.about == "refund":
-            found = await self._call("GET", f"/v2/payments/refunds/{_safe(hint.ref)}")
+            found = await self._call("GET", f"/v2/payments/refunds/{paypal_events.safe(hint.ref)}")
             with documented():
                 kind, facts = paypal_events.refunded(found)
         else:
-            found = await self._call("GET", f"/v1/customer/disputes/{_safe(hint.ref)}")
+            found = await self._call("GET", f"{DISPUTES}/{paypal_events.safe(hint.ref)}")
             with documented():
                 kind, facts = paypal_events.disputed(found)
         return paypal_events.of(hint, kind, self.account, **facts)
@@ -379,13 +382,6 @@ def _issue(answer: object) -> str:
     first = details[0] if isinstance(details, list) and details else {}
     issue = first.get("issue") if isinstance(first, Mapping) else None
     return code(issue, code(found.get("name"), code(found.get("error"))))
-
-
-def _safe(ref: str) -> str:
-    """Return an id that came from outside, fit for a path."""
-    if not ref.replace("-", "").isalnum() or not ref.isascii():
-        raise InvalidWebhookError("an id that is none")
-    return ref
 
 
 def _zulu(moment: datetime) -> str:

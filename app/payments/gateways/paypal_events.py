@@ -232,6 +232,13 @@ def disputed(dispute: Mapping[str, Any]) -> tuple[EventKind, dict[str, Any]]:
     }
 
 
+def safe(ref: str) -> str:
+    """Return an id that came from outside, fit for a path."""
+    if not ref.replace("-", "").isalnum() or not ref.isascii():
+        raise InvalidWebhookError("an id that is none")
+    return ref
+
+
 def is_payment(row: Mapping[str, Any]) -> bool:
     """Whether a row of the transaction search is a payment to us (T00xx) and not what followed."""
     return str(row.get("transaction_event_code", "")).startswith("T00")

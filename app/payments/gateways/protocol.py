@@ -251,6 +251,16 @@ class Unreadable:
     why: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedDispute:
+    """A dispute as the gateway has it now; `kind` is `ignored` where it takes no money."""
+
+    dispute_ref: str
+    payment_ref: str | None
+    kind: EventKind
+    money: Money
+
+
 class Gateway(Protocol):
     """One account at one gateway."""
 
@@ -336,6 +346,18 @@ class Charging(Protocol):
         """Look for a charge made under `request`, when its key is too old to ask again."""
 
 
+class Disputes(Protocol):
+    """What a gateway tells of its disputes when it is asked. Errors as of `Gateway`'s calls."""
+
+    def changed(
+        self, since: datetime, until: datetime, *, most: int
+    ) -> AsyncIterator[ListedDispute | Unreadable]:
+        """Yield disputes that began, or changed where that is told, in `[since, until)`."""
+
+    async def find(self, dispute_ref: str) -> ListedDispute | None:
+        """Return one; None where the gateway has none."""
+
+
 @runtime_checkable
 class Listing(Protocol):
     """A gateway whose payments can be listed, and so reconciled."""
@@ -343,6 +365,10 @@ class Listing(Protocol):
     @property
     def list_lag(self) -> timedelta:
         """How long a payment may take to appear in the list."""
+
+    @property
+    def disputes(self) -> Disputes | None:
+        """Its disputes; None where a payment is final."""
 
     def list_payments(
         self, since: datetime, until: datetime, *, most: int

@@ -22,6 +22,7 @@ from payments.gateways.protocol import (
     CheckoutRequest,
     GatewayEvent,
     GatewayRefusedError,
+    ListedDispute,
     ListedPayment,
     Refund,
     RefundRequest,
@@ -66,6 +67,7 @@ class RazorpayGateway:
         self._client = RazorpayClient(
             self.key_id, self._key_secret, base=self.api_base, outgoing_ca=outgoing_ca
         )
+        self.disputes = _Disputes(self._client, self.breaker, self._pages)
 
     @property
     def takes_webhooks(self) -> bool:
@@ -239,6 +241,34 @@ class RazorpayGateway:
             return Checkout(
                 ref=text(order["id"]), url=f"{self._public_url}{PAGE}/{request.payment_id}"
             )
+
+
+class _Disputes:
+    """The disputes of an account; the list tells when they began."""
+
+    def __init__(
+        self, client: RazorpayClient, breaker: Breaker, pages: Callable[..., AsyncIterator[Json]]
+    ) -> None:
+        self._client = client
+        self._breaker = breaker
+        self._pages = pages
+
+    async def changed(
+        self, since: datetime, until: datetime, *, most: int
+    ) -> AsyncIterator[ListedDispute | Unreadable]:
+        """Yield those that began in a period, newest first."""
+        async for one in self._pages(self._client.disputes, since, until, most):
+            yield row(one, razorpay_events.listed_dispute, name="id")
+
+    async def find(self, dispute_ref: str) -> ListedDispute | None:
+        """Fetch one."""
+        try:
+            async with self._breaker.call():
+                found = await self._client.dispute(dispute_ref)
+        except GatewayRefusedError:
+            return None  # an id that they do not know is refused like any other wrong value
+        with documented():
+            return razorpay_events.listed_dispute(found)
 
 
 def _closes(order: Mapping[str, Any]) -> datetime:

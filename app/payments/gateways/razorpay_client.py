@@ -88,6 +88,14 @@ class RazorpayClient:
         """GET /v1/refunds."""
         return _items(await self._run(self._client.refund.all, query))
 
+    async def disputes(self, **query: object) -> list[Json]:
+        """GET /v1/disputes."""
+        return _items(await self._run(self._client.dispute.all, query))
+
+    async def dispute(self, ref: str) -> Json:
+        """GET /v1/disputes/{ref}."""
+        return await self._run(self._client.dispute.fetch, ref)
+
     async def close(self) -> None:
         """Close the connections; a call that still runs ends by its own time limit."""
         self._threads.shutdown(wait=False, cancel_futures=True)

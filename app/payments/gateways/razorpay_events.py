@@ -22,6 +22,7 @@ from payments.gateways.protocol import (
     EventKind,
     GatewayEvent,
     InvalidWebhookError,
+    ListedDispute,
     ListedPayment,
 )
 from payments.gateways.reading import integer, mapping, moment, optional_text, our_id, text
@@ -200,6 +201,12 @@ def _dispute(dispute: Mapping[str, Any]) -> tuple[EventKind, Facts]:
         "dispute_ref": text(dispute["id"]),
         "money": _money(dispute["amount"], dispute["currency"]),
     }
+
+
+def listed_dispute(dispute: Mapping[str, Any]) -> ListedDispute:
+    """Say what a listed dispute says."""
+    kind, facts = _dispute(dispute)
+    return ListedDispute(kind=kind, **facts)
 
 
 _READERS: Final[dict[str, Callable[[Mapping[str, Any]], tuple[EventKind, Facts]]]] = {

@@ -9,18 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from payments.gateways.protocol import (
     GatewayUnknownError,
     GatewayUnreadableError,
+    ListedDispute,
     ListedPayment,
     Unreadable,
 )
 from payments.money import MoneyError
 
 MAX_TEXT: Final = 255
+
+Listed = TypeVar("Listed", ListedPayment, ListedDispute)
 
 _RANKS: Final = {"paid": 0, "pending": 1, "failed": 2}
 
@@ -38,8 +41,8 @@ def documented() -> Iterator[None]:
 
 
 def row(
-    value: Any, read: Callable[[Mapping[str, Any]], ListedPayment], *, name: str
-) -> ListedPayment | Unreadable:
+    value: Any, read: Callable[[Mapping[str, Any]], Listed], *, name: str
+) -> Listed | Unreadable:
     """Read a row of a list; one that cannot be read is told by what it has under `name`."""
     try:
         with documented():

@@ -35,6 +35,7 @@ from payments.gateways.protocol import (
 )
 from payments.gateways.reading import decisive, documented, row, text
 from payments.gateways.secrets import active
+from payments.gateways.stripe_lists import StripeDisputes, between, first
 from payments.money import Money
 from payments.trust import context_with_extra
 
@@ -76,6 +77,7 @@ class StripeGateway:
         self._client = StripeClient(
             key, http_client=self._http, base_addresses=addresses, max_network_retries=0
         )
+        self.disputes = StripeDisputes(self._client, self._call)
 
     @property
     def takes_webhooks(self) -> bool:
@@ -196,13 +198,13 @@ class StripeGateway:
         async with self._call():
             found = await self._client.v1.charges.list_async(
                 {
-                    "created": _between(since, until),
+                    "created": between(since, until),
                     "limit": min(most, PAGE_SIZE),
                     "expand": WITH_FEES,
                 }
             )
-            async for charge in _first(found, most):
-                yield row(charge.to_dict(), stripe_events.listed, name="id")
+            async for charge in first(found, most):
+                yield row(await self.disputes.beside(charge), stripe_events.listed, name="id")
 
     async def list_refunded(
         self, since: datetime, until: datetime, *, most: int
@@ -210,9 +212,9 @@ class StripeGateway:
         """Yield the payment intents of which something was given back in a period."""
         async with self._call():
             found = await self._client.v1.refunds.list_async(
-                {"created": _between(since, until), "limit": min(most, PAGE_SIZE)}
+                {"created": between(since, until), "limit": min(most, PAGE_SIZE)}
             )
-            async for refund in _first(found, most):
+            async for refund in first(found, most):
                 with documented():
                     yield text(_id(refund.payment_intent) or _id(refund.charge))
 
@@ -234,8 +236,9 @@ class StripeGateway:
             if error.code == "resource_missing":
                 return None
             raise
+        charges = [await self.disputes.beside(charge) for charge in found.data]
         with documented():
-            return decisive(stripe_events.listed(charge.to_dict()) for charge in found.data)
+            return decisive(stripe_events.listed(charge) for charge in charges)
 
     def takes(self, money: Money) -> bool:
         """Whether Stripe takes the currency and can write the amount."""
@@ -319,20 +322,6 @@ def _checkout(session: stripe.checkout.Session) -> Checkout:
         url=session.url,
         payment_ref=intent if isinstance(intent, str) or intent is None else intent.id,
     )
-
-
-def _between(since: datetime, until: datetime) -> Any:
-    return {"gte": int(since.timestamp()), "lt": int(until.timestamp())}
-
-
-async def _first(found: Any, most: int) -> AsyncIterator[Any]:
-    """Yield what a list has, page by page, at most `most`."""
-    seen = 0
-    async for one in found.auto_paging_iter():
-        if seen >= most:
-            return
-        seen += 1
-        yield one
 
 
 def _id(value: Any) -> str | None:

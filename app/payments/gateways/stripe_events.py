@@ -20,6 +20,7 @@ from payments.gateways.protocol import (
     EventKind,
     GatewayEvent,
     InvalidWebhookError,
+    ListedDispute,
     ListedPayment,
 )
 from payments.money import Money
@@ -197,6 +198,12 @@ def _dispute(dispute: Mapping[str, Any]) -> tuple[EventKind, dict[str, Any]]:
     }
 
 
+def listed_dispute(dispute: Mapping[str, Any]) -> ListedDispute:
+    """Say what a listed dispute says. Raises as a malformed event does."""
+    kind, facts = _dispute(dispute)
+    return ListedDispute(kind=kind, **facts)
+
+
 def _payout(kind: EventKind) -> _Reader:
     return lambda payout: (
         kind,
@@ -208,7 +215,7 @@ def _payout(kind: EventKind) -> _Reader:
 
 
 def listed(charge: Mapping[str, Any]) -> ListedPayment:
-    """Say what a listed charge says. Raises as a malformed event does."""
+    """Say what a listed charge says, with its disputes. Raises as a malformed event does."""
     status: Literal["paid", "pending", "failed"] = "pending"
     if charge["status"] == "succeeded":
         status = "paid"
@@ -218,6 +225,9 @@ def listed(charge: Mapping[str, Any]) -> ListedPayment:
     fee = None
     if isinstance(booked, Mapping):
         fee = _money(booked["fee"], booked["currency"])
+        for dispute in charge.get("disputes", ()):
+            for one in dispute["balance_transactions"]:
+                fee += _money(one["fee"], one["currency"])
     return ListedPayment(
         payment_ref=_text(charge["payment_intent"] or charge["id"]),
         checkout_ref=None,

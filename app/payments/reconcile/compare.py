@@ -7,6 +7,7 @@
   something for nothing.
 - `amount`: both say paid, and not the same. A person looks.
 - `refunded`: more was given back than we have booked. Repaired; where it is less, a person looks.
+- `dispute`: the gateway says of one what we have not heard (`disputes`). Repaired.
 - `fee_currency`: the gateway keeps its fee in another currency than the payment's: not booked.
 - `error`: this one could not be read, compared or repaired; the others were. A person looks.
 
@@ -27,7 +28,14 @@ from payments.gateways.reading import decisive
 from payments.money import Money
 
 Kind = Literal[
-    "unknown_here", "unpaid_here", "unpaid_there", "amount", "refunded", "fee_currency", "error"
+    "unknown_here",
+    "unpaid_here",
+    "unpaid_there",
+    "amount",
+    "refunded",
+    "dispute",
+    "fee_currency",
+    "error",
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from prometheus_client import Gauge
 
-from payments.db import Database
+from payments.db import Database, is_away
 from payments.gateways.protocol import ListedPayment
 from payments.ops.logs import get_logger
 from payments.ops.metrics import REGISTRY
@@ -88,7 +88,7 @@ class Report:
 
     def add(self, found: Found, *, repaired: bool) -> None:
         """Add a difference."""
-        self._add(
+        self.add_line(
             Line(
                 kind=found.kind,
                 payment_ref=found.payment_ref,
@@ -101,7 +101,7 @@ class Report:
 
     def add_error(self, payment_ref: str | None, ours: OurPayment | None, why: str) -> None:
         """Add what could not be read, compared or repaired."""
-        self._add(
+        self.add_line(
             Line(
                 kind="error",
                 payment_ref=payment_ref or "",
@@ -112,7 +112,15 @@ class Report:
             )
         )
 
-    def _add(self, line: Line) -> None:
+    def broken(self, error: Exception, payment_ref: str | None, ours: OurPayment | None) -> None:
+        """Note what went wrong with one payment; raise where nothing would go right."""
+        if is_away(error):
+            raise error
+        log.error("reconciliation.line_failed", payment_ref=payment_ref, exc_info=error)
+        self.add_error(payment_ref, ours, f"not done ({type(error).__name__})")
+
+    def add_line(self, line: Line) -> None:
+        """Add a line."""
         self.lines.append(line)
         log.warning(
             "reconciliation.difference",

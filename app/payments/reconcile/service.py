@@ -1,9 +1,9 @@
 """A reconciliation run: list, compare, repair what can be, book the gateway's fees, keep the rest.
 
-Two steps. First the gateway's list of the period, a slice after the other. Then what a list by
-creation cannot show, asked about one by one: payments of which something was given back in the
-period, whenever they were made; those that we have as paid or changed lately and the list has not;
-and those whose end nobody has told us.
+Three steps. First the gateway's list of the period, a slice after the other. Then its disputes
+(`disputes`). Then what a list by creation cannot show, asked about one by one: payments of which
+something was given back in the period, whenever they were made; those that we have as paid or
+changed lately and the list has not; and those whose end nobody has told us.
 
 What is repaired goes through the inbox as the event that should have come, under a key made of what
 it says, so that two runs, or a run and a late event, have one effect. Whether it is repaired is
@@ -19,7 +19,6 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from payments.db import is_away
 from payments.gateways.protocol import (
     EventKind,
     Gateway,
@@ -34,6 +33,7 @@ from payments.money import Money
 from payments.ops.logs import get_logger
 from payments.reconcile import fees
 from payments.reconcile.compare import Found, OurPayment, compare, unsettled
+from payments.reconcile.disputes import Contested
 from payments.reconcile.options import DAILY_LIMIT
 from payments.reconcile.ours import Ours
 from payments.reconcile.report import Report, keep, measure
@@ -97,7 +97,13 @@ class _Run:
         """Go through the list, then through what it does not show."""
         whole = Period(self._report.since, self._report.until)
         await self._through_the_list(whole, limit, slices)
-        await self._through_the_rest(whole, limit * slices)
+        disputed: set[UUID] = set()
+        if self._listing.disputes is not None:
+            contested = Contested(
+                self._database, self._gateway, self._listing.disputes, self._report
+            )
+            disputed = await contested.go(whole, limit * slices)
+        await self._through_the_rest(whole, disputed, limit * slices)
 
     async def _through_the_list(self, whole: Period, limit: int, slices: int) -> None:
         report, rest, heard_before = self._report, whole, set[ListedPayment]()
@@ -126,7 +132,7 @@ class _Run:
         else:
             report.until = rest.since
 
-    async def _through_the_rest(self, whole: Period, most: int) -> None:
+    async def _through_the_rest(self, whole: Period, disputed: set[UUID], most: int) -> None:
         refs = [
             ref
             async for ref in self._listing.list_refunded(whole.since, whole.until, most=most + 1)
@@ -135,6 +141,7 @@ class _Run:
         candidates = [
             *await self._ours.with_refs(refs),
             *self._doubtful.values(),
+            *await self._ours.again(*disputed),
             *await self._ours.moved_in(seen),
             *await self._ours.unfinished(),
         ]
@@ -177,7 +184,7 @@ class _Run:
         try:
             repaired = await self._repair(found)
         except Exception as error:
-            self._broken(error, found.payment_ref, found.ours)
+            self._report.broken(error, found.payment_ref, found.ours)
             return False
         self._report.add(found, repaired=repaired)
         return repaired
@@ -211,14 +218,7 @@ class _Run:
                 )
             except Exception as error:
                 (payment,) = (one for one in ours if one.id == payment_id)
-                self._broken(error, payment.payment_ref, payment)
-
-    def _broken(self, error: Exception, payment_ref: str | None, ours: OurPayment | None) -> None:
-        """Note what went wrong with one payment; raise where nothing would go right."""
-        if is_away(error):
-            raise error
-        log.error("reconciliation.line_failed", payment_ref=payment_ref, exc_info=error)
-        self._report.add_error(payment_ref, ours, f"not done ({type(error).__name__})")
+                self._report.broken(error, payment.payment_ref, payment)
 
 
 def _event(gateway: Gateway, found: str, ours: OurPayment, theirs: ListedPayment) -> GatewayEvent:

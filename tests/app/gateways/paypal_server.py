@@ -184,10 +184,21 @@ class PaypalServer(Server):
         found = self.refunds.get(request.path_params["ref"])
         return JSONResponse(found) if found else _error(404, "RESOURCE_NOT_FOUND", "-")
 
+    async def every_dispute(self, request: Request) -> Response:
+        """GET /v1/customer/disputes: one to a page, to be paged through."""
+        query = request.query_params
+        after, before = query["update_time_after"], query["update_time_before"]
+        refs = [r for r, d in self.disputes.items() if after <= d.get("update_time", "") <= before]
+        at = int(query.get("next_page_token", "0"))
+        more = f"{self.url}/v1/customer/disputes?next_page_token={at + 1}"
+        links = [{"rel": "next", "href": more}] if len(refs) > at + 1 else []
+        items = [{"dispute_id": ref} for ref in refs[at : at + 1]]
+        return JSONResponse({"items": items, "links": links})
+
     async def dispute(self, request: Request) -> Response:
         """GET /v1/customer/disputes/{ref}."""
         found = self.disputes.get(request.path_params["ref"])
-        return JSONResponse(found) if found else _error(404, "RESOURCE_NOT_FOUND", "-")
+        return JSONResponse(found) if found else _error(404, "RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID")
 
     async def report(self, request: Request) -> Response:
         """GET /v1/reporting/transactions."""
@@ -314,6 +325,7 @@ async def running() -> AsyncIterator[PaypalServer]:
         ("/v2/checkout/orders/{ref}/capture", state.capture, "POST"),
         ("/v2/payments/captures/{ref}/refund", state.refund, "POST"),
         ("/v2/payments/refunds/{ref}", state.refund_get, "GET"),
+        ("/v1/customer/disputes", state.every_dispute, "GET"),
         ("/v1/customer/disputes/{ref}", state.dispute, "GET"),
         ("/v1/reporting/transactions", state.report, "GET"),
         ("/v1/notifications/certs/{name}", state.certificate, "GET"),

@@ -30,6 +30,7 @@ class RazorpayServer(Server):
     orders: dict[str, Json] = field(default_factory=dict)
     payments: dict[str, Json] = field(default_factory=dict)
     refunds: dict[str, Json] = field(default_factory=dict)
+    disputes: dict[str, Json] = field(default_factory=dict)
     keys: dict[str, tuple[Json, str]] = field(default_factory=dict)
     captures: bool = True
     refund_status: str = "processed"
@@ -78,6 +79,15 @@ class RazorpayServer(Server):
     async def every_refund(self, request: Request) -> Response:
         """GET /v1/refunds."""
         return _page(request, list(self.refunds.values()))
+
+    async def every_dispute(self, request: Request) -> Response:
+        """GET /v1/disputes."""
+        return _page(request, list(self.disputes.values()))
+
+    async def dispute(self, request: Request) -> Response:
+        """GET /v1/disputes/{ref}."""
+        found = self.disputes.get(request.path_params["ref"])
+        return JSONResponse(found) if found else _error(400, "BAD_REQUEST_ERROR", "no such id")
 
     async def payment(self, request: Request) -> Response:
         """GET /v1/payments/{ref}."""
@@ -189,6 +199,8 @@ async def running() -> AsyncIterator[RazorpayServer]:
         ("/v1/payments", state.payment_list, "GET"),
         ("/v1/payments/{ref}", state.payment, "GET"),
         ("/v1/refunds", state.every_refund, "GET"),
+        ("/v1/disputes", state.every_dispute, "GET"),
+        ("/v1/disputes/{ref}", state.dispute, "GET"),
         ("/v1/payments/{ref}/capture", state.capture, "POST"),
         ("/v1/payments/{ref}/refund", state.refund, "POST"),
         ("/v1/payments/{ref}/refunds", state.refund_list, "GET"),

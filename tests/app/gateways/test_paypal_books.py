@@ -14,7 +14,8 @@ from payments.resources import Resources
 from tests.app.gateways.helpers import COFFEE, give_back, look, payment, place
 from tests.app.gateways.paypal_server import PaypalServer
 from tests.app.gateways.test_paypal import PAID, deliver, paid
-from tests.app.orders.helpers import books
+from tests.app.orders.helpers import books, scalar
+from tests.app.reconcile.test_disputes import lines, run
 
 
 async def test_refunds_of_ours_and_of_their_pages_add_up(
@@ -114,3 +115,22 @@ async def test_reconciliation_by_the_transaction_search(
     after = await payment(resources)
     assert (after["refunded"], report.fees_booked) == (100, 1)
     assert (await books(resources))[("gateway_fees", "EUR")] == -111
+
+
+async def test_disputes_nobody_told_of_are_found_where_the_list_has_only_ids(
+    client: httpx.AsyncClient, paypal: PaypalServer, resources: Resources
+) -> None:
+    capture = await paid(client, paypal, resources)
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    for number, status in ((1, "RESOLVED"), (2, "OPEN")):
+        paypal.disputes[f"PP-D-{number}"] = {
+            "dispute_id": f"PP-D-{number}", "status": status, "update_time": now,
+            "dispute_amount": {"currency_code": "EUR", "value": "12.45"},
+            "dispute_outcome": {"outcome_code": "RESOLVED_BUYER_FAVOUR"},
+            "disputed_transactions": [{"seller_transaction_id": capture}],
+        }  # fmt: skip
+    assert lines(await run(resources, "paypal")) == [("dispute", True), ("dispute", True)]
+    assert await scalar(resources, "SELECT count(*) FROM payments.disputes") == 2
+    assert (await books(resources))[("disputed", "EUR")] == -1245
+    paypal.disputes.pop("PP-D-2")
+    assert lines(await run(resources, "paypal")) == [], "it cannot be asked about any more"

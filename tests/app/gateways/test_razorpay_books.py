@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -14,7 +15,8 @@ from payments.resources import Resources
 from tests.app.gateways.helpers import COFFEE, give_back, look, payment, place
 from tests.app.gateways.razorpay_server import RazorpayServer
 from tests.app.gateways.test_razorpay import deliver, paid
-from tests.app.orders.helpers import books
+from tests.app.orders.helpers import books, scalar
+from tests.app.reconcile.test_disputes import STATUS, lines, run
 
 
 async def test_refunds_of_ours_and_of_their_pages_add_up(
@@ -131,3 +133,19 @@ async def test_a_lost_event_is_found_by_reconciliation_and_the_fee_is_booked(
     again = await reconciling.reconcile(resources, gateway, **period)
     assert (report.fees_booked, again.lines, again.fees_booked) == (1, [], 0)
     assert (await books(resources))[("gateway_fees", "EUR")] == -made["fee"]
+
+
+async def test_disputes_nobody_told_of_are_found(
+    client: httpx.AsyncClient, razorpay: RazorpayServer, resources: Resources
+) -> None:
+    made = await paid(client, razorpay)
+    razorpay.disputes["disp_1"] = {
+        "id": "disp_1", "payment_id": made["id"], "amount": COFFEE, "currency": "EUR",
+        "status": "open", "phase": "chargeback", "created_at": int(time.time()),
+    }  # fmt: skip
+    assert lines(await run(resources, "razorpay")) == [("dispute", True)]
+    razorpay.disputes["disp_1"]["status"] = "lost"
+    later = datetime.now(UTC) + timedelta(seconds=3)
+    report = await run(resources, "razorpay", since=later, until=later + timedelta(hours=1))
+    assert lines(report) == [("dispute", True)]
+    assert await scalar(resources, STATUS) == "lost"

@@ -42,6 +42,7 @@ class Listed:
     refunded: list[str] = field(default_factory=list)
     asked: list[str | None] = field(default_factory=list)
     list_lag: timedelta = timedelta(minutes=15)
+    disputes: None = None
     name: str = "stripe"
     account: str = "default"
     down: bool = False
