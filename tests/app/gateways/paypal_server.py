@@ -198,7 +198,11 @@ class PaypalServer(Server):
     async def dispute(self, request: Request) -> Response:
         """GET /v1/customer/disputes/{ref}."""
         found = self.disputes.get(request.path_params["ref"])
-        return JSONResponse(found) if found else _error(404, "RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID")
+        return (
+            JSONResponse(found)
+            if found
+            else _error(404, "RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID")
+        )
 
     async def report(self, request: Request) -> Response:
         """GET /v1/reporting/transactions."""
