@@ -15,7 +15,7 @@ from payments.db import RequestSession
 from payments.gateways.routing import GatewayName
 from payments.idempotency.http import idempotency_key, once
 from payments.idempotency.store import Answer, Reservation
-from payments.orders import listing, service
+from payments.orders import listing, service, suspense
 from payments.orders.catalogue import MAX_QUANTITY, PRODUCTS
 from payments.paging import SIZE, Cursor, Limit
 from payments.resources import Resources
@@ -75,8 +75,8 @@ class OrderOut(BaseModel):
         str,
         Field(
             description="pending, failed (an attempt; it can be tried again), expired,"
-            " remote_failed (the gateway refused it), review (money came that does not fit; a"
-            " person looks), paid, partially_refunded, refunded"
+            " remote_failed (the gateway refused it), review (money came that does not fit, see"
+            " `unexpected` of the order itself), paid, partially_refunded, refunded"
         ),
     ]
     checkout_url: Annotated[
@@ -101,6 +101,44 @@ class OrderOut(BaseModel):
             created_at=view.created_at,
             paid_at=view.paid_at,
         )
+
+
+class Sum(BaseModel):
+    """Money: minor units and their currency."""
+
+    amount: int
+    currency: str
+
+
+class Unexpected(BaseModel):
+    """What became of money that came for an order and did not fit it: too much, too little, twice.
+
+    What waits is decided by a person. An order whose money never fitted stays in `review`; a right
+    sum is paid for by another order.
+    """
+
+    waiting: list[Sum]
+    credited: Annotated[list[Sum], Field(description="to the customer's wallet")]
+    given_back: list[Sum]
+
+    @classmethod
+    def of(cls, found: suspense.Outcome) -> Unexpected | None:
+        """Return what is sent of it; None where nothing of the kind has come."""
+        sums = {
+            name: [Sum(amount=one.amount, currency=one.currency) for one in getattr(found, name)]
+            for name in cls.model_fields
+        }
+        return cls(**sums) if any(sums.values()) else None
+
+
+class OrderDetail(OrderOut):
+    """An order, and the money that came for it and did not fit."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [CREATED_EXAMPLE | {"unexpected": None}]}
+    )
+
+    unexpected: Unexpected | None
 
 
 class OrderPage(BaseModel):
@@ -286,6 +324,8 @@ async def list_orders(
 )
 async def get_order(
     order_id: UUID, principal: CurrentPrincipal, session: RequestSession
-) -> OrderOut:
+) -> OrderDetail:
     """Return one of the caller's orders."""
-    return OrderOut.of(await service.get(session, customer_id=principal.id, order_id=order_id))
+    view = await service.get(session, customer_id=principal.id, order_id=order_id)
+    unexpected = Unexpected.of(await suspense.outcome(session, view.id))
+    return OrderDetail(**OrderOut.of(view).model_dump(), unexpected=unexpected)

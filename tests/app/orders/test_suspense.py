@@ -68,6 +68,21 @@ async def test_the_same_amount_is_credited_as_often_as_it_comes(
     assert await scalar(resources, "SELECT status FROM payments.payments") == "review"
 
 
+async def test_whoever_ordered_by_the_api_sees_what_became_of_it(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    await unexpected(client, stripe_server)
+    (mine,) = (await client.get("/api/v1/orders")).json()["data"]
+    path = f"/api/v1/orders/{mine['id']}"
+    came = [{"amount": WRONG, "currency": "EUR"}]
+    nothing: dict[str, list[object]] = {"waiting": [], "credited": [], "given_back": []}
+    assert (await client.get(path)).json()["unexpected"] == nothing | {"waiting": came}
+    await credit(resources)
+    assert (await client.get(path)).json()["unexpected"] == nothing | {"credited": came}
+    fine = (await order(client, key="another")).json()
+    assert (await client.get(f"/api/v1/orders/{fine['id']}")).json()["unexpected"] is None
+
+
 async def test_two_events_that_tell_of_one_unexpected_payment_book_it_once(
     client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
 ) -> None:
