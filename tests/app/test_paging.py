@@ -14,7 +14,7 @@ from payments import paging
 from payments.paging import BadCursorError
 from payments.resources import Resources
 from tests.app.fixtures import ALICE, USER_HEADER
-from tests.app.webhooks_out.test_slow import fill
+from tests.app.webhooks_out.helpers import fill
 
 ID = "00000000-0000-4000-8000-00000000000a"
 FORGED = [
@@ -39,8 +39,8 @@ def encoded(text: str) -> str:
 async def test_a_cursor_that_was_made_up_is_refused_by_every_list(
     client: httpx.AsyncClient, resources: Resources, told: str
 ) -> None:
-    await fill(resources, "https://shop.example/", 1)
-    for path in ("orders", "api-keys", f"webhook-endpoints/{UUID(int=1)}/deliveries"):
+    endpoint, _ = await fill(resources, "https://shop.example/", 1)
+    for path in ("orders", "api-keys", f"webhook-endpoints/{endpoint}/deliveries"):
         answer = await client.get(f"/api/v1/{path}", params={"cursor": encoded(told)})
         assert (answer.status_code, answer.json()["code"]) == (400, "bad_cursor"), path
 
@@ -58,7 +58,7 @@ def test_no_text_is_more_than_a_refused_cursor(told: str) -> None:
 async def test_a_list_is_read_to_its_end_page_by_page(
     client: httpx.AsyncClient, resources: Resources
 ) -> None:
-    await fill(resources, "https://shop.example/", 5)
+    endpoint, messages = await fill(resources, "https://shop.example/", 5)
     client.headers[USER_HEADER] = str(ALICE)
     for number in range(5):
         body = {"name": str(number), "scopes": ["orders:read"]}
@@ -66,9 +66,9 @@ async def test_a_list_is_read_to_its_end_page_by_page(
     for path, name, newest_first in (
         ("api-keys", "name", [str(number) for number in reversed(range(5))]),
         (
-            f"webhook-endpoints/{UUID(int=1)}/deliveries",
+            f"webhook-endpoints/{endpoint}/deliveries",
             "message",
-            [str(UUID(int=number)) for number in reversed(range(5))],
+            [str(message) for message in reversed(messages)],
         ),
     ):
         seen: list[str] = []

@@ -11,7 +11,8 @@ import asyncio
 import json
 import random
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -29,6 +30,7 @@ from payments.trust import context_with_extra
 from payments.webhooks_out import signing
 from payments.webhooks_out.addresses import BadAddressError, look_up
 from payments.webhooks_out.models import Delivery, Endpoint, Message
+from payments.webhooks_out.places import Places
 
 log = get_logger(__name__)
 
@@ -46,12 +48,21 @@ GONE: Final = 410
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """What is sent where; read in one transaction, sent in none."""
+    """What is sent where."""
 
     message_id: str
     url: str
     body: bytes
     secrets: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A delivery that is this worker's to attempt: what is told, and whom."""
+
+    delivery_id: int
+    message: Message
+    endpoint: Endpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,24 +81,38 @@ class Answer:
 UNSIGNED: Final = Answer(status=None, error="the endpoint's secret cannot be read here")
 
 
-async def due(session: AsyncSession, *, most: int) -> list[int]:
-    """Return deliveries whose next attempt is due, oldest first."""
-    found = await session.scalars(
-        select(Delivery.id)
-        .where(Delivery.next_attempt_at <= func.now())
-        .order_by(Delivery.next_attempt_at)
-        .limit(most)
-    )
-    return list(found)
+@asynccontextmanager
+async def next_due(resources: Resources, places: Places) -> AsyncIterator[Due | None]:
+    """Claim what has been due the longest of those whose customers may take a place.
+
+    The place is kept for the time of the block. None when there is nothing that may be taken.
+    """
+    async with AsyncExitStack() as place:
+        due = None
+        while due is None:  # in a transaction each: a disabled endpoint may have thousands
+            async with places.choosing:
+                async with resources.database.transaction() as session:
+                    delivery = await _next(session, places, lock=True)
+                    if delivery is None:
+                        break
+                    due = await _claim(session, delivery)
+                if due is not None:
+                    place.enter_context(places.taken(due.endpoint.customer_id))
+        yield due
 
 
-async def deliver(resources: Resources, delivery_id: int) -> str | None:
-    """Make one attempt if it is due; returns the state afterwards, None when it was not due."""
+async def hand_on(resources: Resources, places: Places) -> None:
+    """Leave what may be taken now to one more job."""
     async with resources.database.transaction() as session:
-        attempt = await _claim(session, resources, delivery_id)
-    if attempt is None:
-        return None
+        delivery = await _next(session, places, lock=False)
+        if delivery is not None:
+            await jobs.enqueue(session, jobs.DELIVER_WEBHOOK, {"delivery_id": delivery.id})
+
+
+async def make(resources: Resources, due: Due) -> str:
+    """Make one attempt; returns the delivery's state afterwards."""
     answer = UNSIGNED
+    attempt = _attempt(due, signing.Seal(*resources.settings.seal_keys))
     if attempt.secrets:
         answer = await send(
             attempt,
@@ -95,7 +120,7 @@ async def deliver(resources: Resources, delivery_id: int) -> str | None:
             allow_private=resources.settings.webhooks_to_private_addresses,
         )
     async with resources.database.transaction() as session:
-        return await _record(session, delivery_id, answer)
+        return await _record(session, due.delivery_id, answer)
 
 
 async def send(attempt: Attempt, *, outgoing_ca: str | None, allow_private: bool) -> Answer:
@@ -150,14 +175,28 @@ async def again(session: AsyncSession, delivery: Delivery) -> None:
     await jobs.enqueue(session, jobs.DELIVER_WEBHOOK, {"delivery_id": delivery.id})
 
 
-async def _claim(session: AsyncSession, resources: Resources, delivery_id: int) -> Attempt | None:
-    delivery = await session.scalar(
-        select(Delivery)
-        .where(Delivery.id == delivery_id, Delivery.next_attempt_at <= func.now())
-        .with_for_update(skip_locked=True)
-    )
-    if delivery is None:
+async def _next(session: AsyncSession, places: Places, *, lock: bool) -> Delivery | None:
+    """Return what has been due the longest of those whose customers are not full."""
+    if not places.free:
         return None
+    theirs = select(Endpoint.id).where(Endpoint.customer_id.in_(places.full()))
+    query = (
+        select(Delivery)
+        .where(Delivery.next_attempt_at <= func.now(), Delivery.endpoint_id.not_in(theirs))
+        .order_by(Delivery.next_attempt_at)
+        .limit(1)
+    )
+    if lock:
+        query = query.with_for_update(of=Delivery, skip_locked=True)
+    found: Delivery | None = await session.scalar(query)
+    return found
+
+
+async def _claim(session: AsyncSession, delivery: Delivery) -> Due | None:
+    """Make a delivery this worker's for a while; None when its endpoint is disabled.
+
+    What could fail for one delivery is done later: it would be the next one again for everybody.
+    """
     message = await session.get_one(Message, delivery.message_id)
     endpoint = await session.get_one(Endpoint, delivery.endpoint_id)
     if not endpoint.enabled:
@@ -166,11 +205,15 @@ async def _claim(session: AsyncSession, resources: Resources, delivery_id: int) 
         return None
     delivery.attempts += 1
     delivery.next_attempt_at = datetime.now(UTC) + CLAIM
+    return Due(delivery_id=delivery.id, message=message, endpoint=endpoint)
+
+
+def _attempt(due: Due, seal: signing.Seal) -> Attempt:
     return Attempt(
-        message_id=f"msg_{message.id.hex}",
-        url=endpoint.url,
-        body=_body(message),
-        secrets=_secrets(endpoint, signing.Seal(*resources.settings.seal_keys)),
+        message_id=f"msg_{due.message.id.hex}",
+        url=due.endpoint.url,
+        body=_body(due.message),
+        secrets=_secrets(due.endpoint, seal),
     )
 
 

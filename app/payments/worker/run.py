@@ -23,9 +23,6 @@ from payments.worker import deliveries, tasks
 log = get_logger(__name__)
 
 CONCURRENCY: Final = 4
-DELIVERIES_AT_ONCE: Final = 8
-"""Mostly they wait for somebody else's server, and need nothing of ours meanwhile."""
-
 QUERY_CONNECTIONS: Final = 3
 """With the one that listens, what `stacks` counts for a worker; each is needed for moments."""
 
@@ -80,7 +77,7 @@ async def work(made: Resources, parameters: dict[str, object]) -> None:
                 _runner(
                     telling,
                     jobs.DELIVERIES,
-                    concurrency=DELIVERIES_AT_ONCE,
+                    concurrency=deliveries.AT_ONCE,
                     fetch_job_polling_interval=DELIVERIES_POLLING_SECONDS,
                     listen_notify=False,
                 )

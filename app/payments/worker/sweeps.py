@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -24,12 +25,19 @@ SWEEP_FAILURES: Final = Counter(
 )
 
 
+@contextmanager
+def counted(what: str, one: Id | None = None) -> Iterator[None]:
+    """Have what fails in the block stop nothing else: it is counted and logged."""
+    try:
+        yield
+    except Exception as error:
+        SWEEP_FAILURES.labels(what).inc()
+        log.error("sweep.failed", what=what, id=None if one is None else str(one), exc_info=error)
+
+
 async def attempt(
     what: str, act: Callable[[Resources, Id], Awaitable[object]], resources: Resources, one: Id
 ) -> None:
     """Do one thing that is due; when that fails, it stops nothing else."""
-    try:
+    with counted(what, one):
         await act(resources, one)
-    except Exception as error:
-        SWEEP_FAILURES.labels(what).inc()
-        log.error("sweep.failed", what=what, id=str(one), exc_info=error)

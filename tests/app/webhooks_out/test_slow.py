@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -17,80 +15,28 @@ from payments import jobs
 from payments.resources import Resources
 from payments.schema.connect import libpq_parameters
 from payments.webhooks_out import addresses, deliver
-from payments.webhooks_out.models import Delivery, Endpoint, Message
-from payments.webhooks_out.signing import Seal, new_secret
+from payments.webhooks_out.places import Places
 from payments.worker import deliveries, run
-from tests.app.fixtures import ALICE
 from tests.app.orders.helpers import scalar
+from tests.app.webhooks_out import helpers
+from tests.app.webhooks_out.helpers import Dripping, fill
 
 EVENTS = (
     "SELECT count(*) FROM payments.procrastinate_jobs"
     " WHERE queue_name = 'payments' AND task_name = 'inbox.process'"
 )
-WAITING = 40
-DRIP = 0.2
-
-
-@dataclass
-class Dripping:
-    """A server that sends a header line now and then, and never an answer's end."""
-
-    url: str = ""
-    held: int = 0
-    most: int = 0
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.held += 1
-        self.most = max(self.most, self.held)
-        try:
-            await reader.read(100)
-            writer.write(b"HTTP/1.1 200 OK\r\n")
-            while not reader.at_eof():
-                writer.write(b"x: y\r\n")
-                await writer.drain()
-                await asyncio.sleep(DRIP)
-        except OSError:
-            pass
-        finally:
-            self.held -= 1
-            writer.close()
 
 
 @pytest_asyncio.fixture
 async def dripping() -> AsyncIterator[Dripping]:
-    state = Dripping()
-    server = await asyncio.start_server(state.serve, "127.0.0.1", 0)
-    state.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hooks"
-    yield state
-    server.close()
+    async with helpers.dripping() as server:
+        yield server
 
 
 @pytest.fixture
 def private(resources: Resources) -> Resources:
     """The resources of an installation that tells addresses of this machine."""
-    settings = resources.settings.model_copy(update={"webhooks_to_private_addresses": True})
-    return replace(resources, settings=settings)
-
-
-async def fill(resources: Resources, url: str, number: int = WAITING) -> None:
-    """Have `number` messages wait for an endpoint, with their jobs."""
-    sealed = Seal(resources.settings.session_key_bytes).close(new_secret())
-    endpoint = Endpoint(
-        id=UUID(int=1), customer_id=ALICE, url=url, events=["order.paid"], secret=sealed
-    )
-    async with resources.database.transaction() as session:
-        session.add(endpoint)
-        for one in range(number):
-            message = Message(id=UUID(int=one), customer_id=ALICE, type="order.paid", data={})
-            session.add(message)
-            await session.flush()
-            delivery = Delivery(
-                message_id=message.id, endpoint_id=endpoint.id, next_attempt_at=datetime.now(UTC)
-            )
-            session.add(delivery)
-            await session.flush()
-            await jobs.enqueue(session, jobs.DELIVER_WEBHOOK, {"delivery_id": delivery.id})
+    return helpers.private(resources)
 
 
 async def test_an_attempt_ends_after_its_time_whatever_drips_in(
@@ -123,12 +69,13 @@ async def test_a_name_server_that_does_not_answer_is_waited_for_no_longer(
 async def test_an_endpoint_that_holds_every_delivery_keeps_no_event_waiting(
     dripping: Dripping, private: Resources
 ) -> None:
-    await fill(private, dripping.url)
+    for number in range(1, 5):  # as many customers as it takes to have every place
+        await fill(private, dripping.url, customer_id=UUID(int=number))
     with libpq_parameters(private.settings.database, name="tests") as parameters:
         working = asyncio.create_task(run.work(private, parameters))
         try:
             async with asyncio.timeout(20):
-                while dripping.held < run.DELIVERIES_AT_ONCE:
+                while dripping.held < deliveries.AT_ONCE:
                     await asyncio.sleep(0.05)
             for _ in range(3 * run.CONCURRENCY):
                 async with private.database.transaction() as session:
@@ -136,23 +83,10 @@ async def test_an_endpoint_that_holds_every_delivery_keeps_no_event_waiting(
             async with asyncio.timeout(3):
                 while await scalar(private, EVENTS):
                     await asyncio.sleep(0.05)
-            assert dripping.held == run.DELIVERIES_AT_ONCE, "all of them were held all the time"
+            assert dripping.held == deliveries.AT_ONCE, "all of them were held all the time"
         finally:
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
-
-
-async def test_a_sweep_takes_as_long_as_one_attempt(
-    dripping: Dripping, private: Resources, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(deliver, "TIMEOUT_SECONDS", 3.0)
-    await fill(private, dripping.url)
-    began = time.monotonic()
-    await deliveries.sweep(private)
-    assert time.monotonic() - began < 20, "sixteen attempts, one after the other, take 48"
-    assert dripping.most == deliveries.SWEPT_AT_ONCE
-    states = "SELECT count(*) FROM payments.webhook_deliveries WHERE error = 'TimeoutError'"
-    assert await scalar(private, states) == deliveries.SWEPT_AT_ONCE
 
 
 async def test_one_delivery_that_cannot_be_made_stops_no_other(
@@ -162,6 +96,6 @@ async def test_one_delivery_that_cannot_be_made_stops_no_other(
     await fill(private, dripping.url, 2)
     async with private.database.transaction() as session:
         await session.execute(text("UPDATE payments.webhook_endpoints SET url = 'https://ü/'"))
-    await deliveries.sweep(private)
+    await deliveries.sweep(private, Places(deliveries.AT_ONCE))
     errors = "SELECT count(*) FROM payments.webhook_deliveries WHERE error LIKE '%ASCII%'"
     assert await scalar(private, errors) == 2

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy import select, text
 from standardwebhooks import Webhook
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from payments.orders.models import Order
 from payments.orders.status import advance
@@ -30,44 +22,15 @@ from payments.resources import Resources
 from payments.webhooks_out import addresses, deliver
 from payments.webhooks_out.addresses import BadAddressError
 from payments.webhooks_out.deliver import PAUSES
+from payments.webhooks_out.places import Places
 from payments.worker import deliveries
 from tests.app.fixtures import BOB, USER_HEADER
 from tests.app.orders.helpers import order, scalar
 from tests.app.refunds.test_refunds import ask, paid
 from tests.app.stripe_server import StripeServer
+from tests.app.webhooks_out.helpers import receiving
 
 PATH = "/api/v1/webhook-endpoints"
-
-
-@dataclass
-class Receiver:
-    """A client's server: what it was told, and how it answers."""
-
-    url: str = ""
-    status: int = 204
-    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-
-    async def take(self, request: Request) -> Response:
-        self.got.append((dict(request.headers), await request.body()))
-        location = {"location": "http://127.0.0.1:1/elsewhere"} if self.status == 302 else {}
-        return Response(status_code=self.status, headers=location)
-
-
-@asynccontextmanager
-async def receiving() -> AsyncIterator[Receiver]:
-    state = Receiver()
-    app = Starlette(routes=[Route("/hooks", state.take, methods=["POST"])])
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None)
-    server = uvicorn.Server(config)
-    running = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    state.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/hooks"
-    try:
-        yield state
-    finally:
-        server.should_exit = True
-        await running
 
 
 @pytest.fixture
@@ -84,10 +47,13 @@ async def add(client: httpx.AsyncClient, url: str, *events: str) -> dict[str, An
     return made
 
 
-async def tell_all(resources: Resources) -> list[str | None]:
-    async with resources.database.transaction() as session:
-        found = await deliver.due(session, most=50)
-    return [await deliver.deliver(resources, one) for one in found]
+async def tell_all(resources: Resources) -> list[str]:
+    states: list[str] = []
+    while True:
+        async with deliver.next_due(resources, Places(1)) as due:
+            if due is None:
+                return states
+            states.append(await deliver.make(resources, due))
 
 
 @pytest.mark.usefixtures("private")
@@ -158,7 +124,7 @@ async def test_after_the_last_attempt_it_has_failed_and_can_be_delivered_once_mo
         made = await add(client, receiver.url, "order.paid")
         receiver.status = 500
         await paid(client, stripe_server)
-        states: list[str | None] = []
+        states: list[str] = []
         for _ in range(len(PAUSES) + 1):
             async with resources.database.transaction() as session:
                 await session.execute(
