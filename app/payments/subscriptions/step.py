@@ -20,7 +20,7 @@ from payments.orders.models import Payment
 from payments.orders.service import last_payment
 from payments.resources import Resources
 from payments.subscriptions import billing, booking
-from payments.subscriptions.models import Subscription
+from payments.subscriptions.models import Invoice, Subscription
 from payments.subscriptions.periods import period_end
 from payments.subscriptions.plans import find
 
@@ -30,6 +30,8 @@ WAIT: Final = timedelta(hours=1)
 """How long a step waits for a charge or a page before it looks again."""
 MOMENT: Final = timedelta(minutes=1)
 """How long it leaves an order alone that somebody else is at."""
+LEARNING: Final = timedelta(days=1)
+"""How long a step waits for a gateway to say what can be charged; then a page is paid instead."""
 
 
 async def due(session: AsyncSession, *, most: int, now: datetime | None = None) -> list[UUID]:
@@ -49,6 +51,7 @@ async def step(
 ) -> str | None:
     """Take a subscription's next step if it is due; returns its status, None when it was not."""
     moment = now or datetime.now(UTC)
+    await _learn_late(resources, subscription_id, moment)
     async with resources.database.transaction() as session:
         subscription = await session.scalar(
             select(Subscription)
@@ -140,6 +143,38 @@ async def _charge(
     else:
         subscription.next_step_at = now + WAIT
     return charge
+
+
+async def _learn_late(resources: Resources, subscription_id: UUID, now: datetime) -> None:
+    """Ask what a payment has left, if a step needs it and nobody has kept it.
+
+    The job that should have dies with its worker, and gives up while a gateway is away.
+    """
+    async with resources.database.transaction() as session:
+        found = (
+            await session.execute(
+                select(Payment.id, Subscription.next_step_at)
+                .join(Invoice, Invoice.order_id == Payment.order_id)
+                .join(Subscription, Subscription.id == Invoice.subscription_id)
+                .where(
+                    Subscription.id == subscription_id,
+                    Subscription.next_step_at <= now,
+                    Subscription.ended_at.is_(None),
+                    Subscription.method_ref.is_(None),
+                    Payment.captured > 0,
+                    Payment.request["save_method"].as_boolean(),
+                )
+                .order_by(Payment.created_at.desc())
+                .limit(1)
+            )
+        ).first()
+    if found is None:
+        return
+    try:
+        await learn_method(resources, subscription_id, found.id)
+    except GatewayUnknownError:
+        if now - found.next_step_at < LEARNING:
+            raise  # the sweep comes again; to be asked to pay is for who left nothing to charge
 
 
 async def learn_method(resources: Resources, subscription_id: UUID, payment_id: UUID) -> None:

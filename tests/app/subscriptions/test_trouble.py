@@ -10,6 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from payments.gateways.protocol import GatewayUnknownError
 from payments.orders import service as orders
 from payments.orders.asking import locked
 from payments.orders.service import NotRetryableError
@@ -233,3 +234,48 @@ async def test_a_page_whose_answer_was_lost_is_asked_for_again_and_is_the_same(
     assert (await press(client, path)).json()["checkout_url"] is None
     assert (await press(client, path)).json()["checkout_url"]
     assert len(stripe_server.sessions) == 2, "the first period's page, and one for this"
+
+
+async def test_what_a_payment_left_to_be_charged_is_asked_for_when_its_job_died(
+    client: httpx.AsyncClient,
+    stripe_server: StripeServer,
+    resources: Resources,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await active(client, stripe_server, resources)
+    async with resources.database.transaction() as session:
+        await session.execute(
+            text("UPDATE payments.subscriptions SET method_ref = NULL, gateway = NULL")
+        )
+    end = (await row(resources)).period_end
+
+    async def away(_: object) -> None:
+        raise GatewayUnknownError("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(resources.gateways.need("stripe"), "saved_method", away)
+        with pytest.raises(GatewayUnknownError):
+            await take_step(resources, end)
+        found = await row(resources)
+        assert (found.status, found.next_step_at) == ("active", end), "it waits for the gateway"
+    assert await take_step(resources, end) == ["active"]
+    assert len(stripe_server.intents) == 1
+    found = await row(resources)
+    assert (found.method_ref, found.period_start) == ("cus_1/pm_1", end)
+
+
+async def test_a_gateway_that_is_away_for_days_is_not_waited_for_to_ask_for_a_page(
+    client: httpx.AsyncClient,
+    stripe_server: StripeServer,
+    resources: Resources,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stripe_server.saves = False
+    await active(client, stripe_server, resources)
+
+    async def away(_: object) -> None:
+        raise GatewayUnknownError("no answer")
+
+    monkeypatch.setattr(resources.gateways.need("stripe"), "saved_method", away)
+    end = (await row(resources)).period_end
+    assert await take_step(resources, end + step.LEARNING) == ["past_due"]
