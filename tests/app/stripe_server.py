@@ -44,6 +44,10 @@ class StripeServer(Disputes):
     declines: bool = False
     slow: bool = False
     """Whether charges off session are `processing` until `settle` is called, as by a bank."""
+    charge_seconds: float = 0.0
+    """How long a charge off session takes; it is made in the middle of it."""
+    charging: int = 0
+    """Charges off session that have no answer yet."""
     saves: bool = True
     refund_status: str = "succeeded"
     numbers: Any = field(default_factory=itertools.count)
@@ -116,6 +120,13 @@ class StripeServer(Disputes):
 
     async def intent_create(self, request: Request) -> Response:
         """POST /v1/payment_intents: a charge off session."""
+        self.charging += 1
+        try:
+            return await self._charge(request)
+        finally:
+            self.charging -= 1
+
+    async def _charge(self, request: Request) -> Response:
         fault = self.faults.pop(0) if self.faults else None
         if fault == "fail":
             return error(500, "broken")
@@ -123,6 +134,7 @@ class StripeServer(Disputes):
             return error(400, "resource_missing")
         form = {name: str(value) for name, value in (await request.form()).items()}
         key = request.headers["idempotency-key"]
+        await asyncio.sleep(self.charge_seconds / 2)
         if key in self.keys and self.keys[key][0] != form:
             return error(400, None, kind="idempotency_error")
         if key not in self.keys:
@@ -147,6 +159,7 @@ class StripeServer(Disputes):
                 },
             }
             self.keys[key] = (form, ref)
+        await asyncio.sleep(self.charge_seconds / 2)
         if fault == "fail_after_commit":
             return error(500, "broken")
         made = self.intents[self.keys[key][1]]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
 import psycopg
@@ -26,7 +26,9 @@ from tests.app.processes import environment, running
 
 Part = Literal["api", "worker", "postgres"]
 PARTS: Final[tuple[Part, ...]] = ("api", "worker", "postgres")
-SCOPES: Final = ("orders:read", "orders:write", "subscriptions:read", "subscriptions:write")
+SCOPES: Final = (
+    "orders:read", "orders:write", "subscriptions:read", "subscriptions:write", "ledger:write",
+)  # fmt: skip
 
 
 @dataclass
@@ -85,10 +87,12 @@ class Service:
 
     def scalar(self, query: str) -> object:
         """Ask the database one thing, as the app."""
+        return self.rows(query)[0][0]
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Ask the database for all there is of something, as the app."""
         with psycopg.connect(self.cluster.url(APP, self.database), sslmode="disable") as db:
-            row = db.execute(query).fetchone()
-        assert row is not None
-        return row[0]
+            return db.execute(query).fetchall()
 
     def execute(self, statement: str) -> None:
         """Change something, as the app."""

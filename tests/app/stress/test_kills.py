@@ -14,13 +14,16 @@ from payments.resources import build
 from payments.settings import ServiceSettings
 from tests.app.backends import APP
 from tests.app.orders.helpers import books
-from tests.app.stress.customers import Customers, compare, settled
+from tests.app.stress.customers import Customers, compare, prepared, settled
 from tests.app.stress.figures import keep
-from tests.app.stress.service import PARTS, Service, api_key, let_time_pass, pick, service
+from tests.app.stress.service import PARTS, Service, let_time_pass, pick, service
 from tests.app.stripe_server import StripeServer
 
 REPAIR_SECONDS = 200.0
 """A payment is looked at after a minute, then after one more; a sweep comes every 15 s."""
+
+AIM_SECONDS = 5.0
+"""How long a kill waits for a charge to hit: a worker that was killed takes as long to start."""
 
 
 async def kill_series(
@@ -30,9 +33,12 @@ async def kill_series(
     began, killed = time.monotonic(), []
     load = asyncio.create_task(customers.run(6))
     supervising = asyncio.create_task(made.supervise())
+    await asyncio.wait_for(customers.subscribers.renewing.wait(), REPAIR_SECONDS)
     for number in range(kills):
         await asyncio.sleep(customers.chance.uniform(0.2, 1.2))
         part = PARTS[number] if number < len(PARTS) else pick(customers.chance)
+        if part != "api" and (number < len(PARTS) or customers.chance.random() < 0.5):
+            await customers.subscribers.aim(AIM_SECONDS)
         killed.append((round(time.monotonic() - began, 2), part))
         made.kill(part)
         made.start(part)
@@ -70,12 +76,13 @@ async def run(
     """One whole series, and its figures."""
     with service(folder, redis_url, stripe.url) as made:
         own = settings.model_copy(update={"database": made.cluster.settings(APP, made.database)})
-        key = await api_key(own)
         for part in ("api", "worker"):
             made.start(part)  # type: ignore[arg-type]
         await made.ready()
         chance = random.Random(int(os.environ.get("STRESS_SEED", "1")))  # noqa: S311
-        customers = Customers(stripe, made.url, key, chance)
+        customers = await prepared(
+            made, own, stripe, chance, subscribing=min(4 + kills, 24), within=kills * 1.5
+        )
         began = time.monotonic()
         killed = await kill_series(made, customers, kills, hurry=hurry)
         repair = round(time.monotonic() - began - killed[-1][0], 1)

@@ -12,10 +12,10 @@ import pytest
 
 from payments.settings import ServiceSettings
 from tests.app.backends import APP
-from tests.app.stress.customers import Customers, compare, settled
+from tests.app.stress.customers import compare, prepared, settled
 from tests.app.stress.figures import keep
 from tests.app.stress.proxy import TOXICS, Network, network
-from tests.app.stress.service import api_key, let_time_pass, service
+from tests.app.stress.service import let_time_pass, service
 from tests.app.stress.test_kills import REPAIR_SECONDS, agree
 from tests.app.stripe_server import StripeServer
 
@@ -36,12 +36,14 @@ async def spoiled(
     through = f"http://127.0.0.1:{gateway}"
     with service(folder, redis_url, through, way=lambda port: wires.leg("database", port)) as made:
         own = settings.model_copy(update={"database": made.cluster.settings(APP, made.database)})
-        key = await api_key(own)
         made.start("api")
         made.start("worker")
         await made.ready()
         chance = random.Random(3)  # noqa: S311
-        customers = Customers(stripe, made.url, key, chance, faults=False)
+        bad = len(toxics) * len(LEGS) * seconds
+        customers = await prepared(
+            made, own, stripe, chance, subscribing=8, within=bad, faults=False
+        )
         load = asyncio.create_task(customers.run(4))
         supervising = asyncio.create_task(made.supervise())
         await asyncio.sleep(1.0)
