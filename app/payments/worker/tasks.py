@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from uuid import UUID
 
-from procrastinate import App, BaseConnector
+from procrastinate import App, BaseConnector, RetryStrategy
 from procrastinate.jobs import Status
 
 from payments import jobs
@@ -37,6 +37,11 @@ log = get_logger(__name__)
 BATCH: Final = 100
 FAILED_JOBS_KEPT_HOURS: Final = 72
 STALLED_SECONDS: Final = 120.0
+LEARNING: Final = RetryStrategy(max_attempts=8, exponential_wait=4)
+"""For what no sweep does: after 4 s, 16 s, 64 s and so on, for six hours in all."""
+WITHOUT_SWEEP: Final = (jobs.LEARN_METHOD, jobs.RECONCILE_NOW)
+MOST_ATTEMPTS: Final = 5
+"""How often a job whose worker died is begun: it may be what kills them."""
 
 
 def build(connector: BaseConnector, resources: Resources) -> App:
@@ -56,7 +61,7 @@ def build(connector: BaseConnector, resources: Resources) -> App:
     async def repair_refund(refund_id: str) -> None:
         await refund_repair.repair(resources, UUID(refund_id))
 
-    @app.task(name=jobs.LEARN_METHOD, queue=jobs.QUEUE, retry=5)
+    @app.task(name=jobs.LEARN_METHOD, queue=jobs.QUEUE, retry=LEARNING)
     async def learn_method(subscription_id: str, payment_id: str) -> None:
         await subscriptions.learn_method(resources, UUID(subscription_id), UUID(payment_id))
 
@@ -120,10 +125,17 @@ def build(connector: BaseConnector, resources: Resources) -> App:
 
 
 async def forget(app: App) -> None:
-    """Delete jobs that failed long ago, and jobs whose worker is gone: a sweep does their work."""
-    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
-        await app.job_manager.finish_job(job, status=Status.FAILED, delete_job=True)
-    await app.job_manager.delete_old_jobs(nb_hours=FAILED_JOBS_KEPT_HOURS, include_failed=True)
+    """Delete jobs that failed long ago, and jobs whose worker is gone: a sweep does their work.
+
+    What no sweep does is begun again.
+    """
+    manager = app.job_manager
+    for job in await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
+        if job.task_name in WITHOUT_SWEEP and job.attempts < MOST_ATTEMPTS:
+            await manager.retry_job(job)
+        else:
+            await manager.finish_job(job, status=Status.FAILED, delete_job=True)
+    await manager.delete_old_jobs(nb_hours=FAILED_JOBS_KEPT_HOURS, include_failed=True)
 
 
 async def catch_up(resources: Resources) -> None:

@@ -87,6 +87,24 @@ async def test_a_job_whose_worker_died_stops_nothing(resources: Resources, runne
     assert await scalar(resources, COUNT) == 0
 
 
+async def test_what_no_sweep_does_is_begun_again_when_its_worker_died(
+    resources: Resources, runner: App
+) -> None:
+    async with resources.database.transaction() as session:
+        for attempts in (0, tasks.MOST_ATTEMPTS):
+            await session.execute(
+                text(
+                    "INSERT INTO payments.procrastinate_jobs"
+                    " (queue_name, task_name, status, args, attempts)"
+                    " VALUES ('payments', :task, 'doing', '{}', :attempts)"
+                ),
+                {"task": jobs.LEARN_METHOD, "attempts": attempts},
+            )
+    await tasks.forget(runner)
+    left = "SELECT string_agg(status::text, ',') FROM payments.procrastinate_jobs"
+    assert await scalar(resources, left) == "todo", "one that ends every worker is given up"
+
+
 async def test_holds_that_ran_out_are_freed_by_the_clock(resources: Resources) -> None:
     async with resources.database.transaction() as session:
         await ledger.post(session, [fund("alice", 100)])
