@@ -23,6 +23,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync"
+	"syscall"
 )
 
 const (
@@ -52,6 +53,10 @@ func main() {
 		os.Exit(2)
 	}
 	descriptor, err := strconv.ParseUint(os.Args[1], 10, 16)
+	if err == nil {
+		// Else whoever waits for the next request keeps a processor from those who judge.
+		err = syscall.SetNonblock(int(descriptor), true)
+	}
 	if err == nil {
 		err = serve(os.NewFile(uintptr(descriptor), "edge"))
 	}
