@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,24 @@ def test_outbound_traffic_needs_a_rule_too(
         assert login.run(probe)[0] != 0, "no outbound rule means no egress"
     finally:
         twin.world.set_firewall("f1", _rules(twin), tags=["web"], droplet_ids=[])
+
+
+def test_names_resolve_while_the_cloud_changes_the_firewall(
+    twin: Stage, droplet: tuple[DropletAddresses, Login]
+) -> None:
+    _, login = droplet
+    reading = (
+        "bash -c 'end=$((SECONDS + 6)); while [ $SECONDS -lt $end ]; do cat /etc/resolv.conf; "
+        "done' | sort -u"
+    )
+    with ThreadPoolExecutor(1) as beside:
+        read = beside.submit(login.out, reading)
+        changes = 0
+        while not read.done():
+            twin.world.set_firewall("f1", _rules(twin), tags=["web"], droplet_ids=[])
+            changes += 1
+    assert changes > 5
+    assert read.result().splitlines() == [f"nameserver {twin.dns}", "options timeout:2"]
 
 
 def test_a_droplet_whose_tag_is_taken_away_is_no_longer_covered(
