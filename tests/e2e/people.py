@@ -216,8 +216,10 @@ class Twin:
     def losing_events(self, gateway: str) -> Iterator[None]:
         """Have none of a gateway's webhooks arrive meanwhile, nor later."""
         self._drop(gateway, 10_000)
-        yield
-        self._drop(gateway, 0)
+        try:
+            yield
+        finally:
+            self._drop(gateway, 0)  # else whoever pays after a failure would hear of nothing
 
     def _drop(self, gateway: str, number: int) -> None:
         self.page.goto(f"{self.url}/gateways")

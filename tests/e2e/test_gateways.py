@@ -217,18 +217,23 @@ def test_a_dispute_that_no_event_told_of_is_found_by_reconciliation(walk: Walk) 
     if not walk.way.open_dispute:
         return
     order, page = walk.orders[-1], walk.admin.page
-    dispute = ""
+    dispute, disputes = "", f"{walk.platform.url}/admin/disputes"
     for (action, *values), shown in (
         (walk.way.open_dispute, "Open"),
         (walk.way.close_dispute, "Lost"),
     ):
         with walk.twin.losing_events(walk.way.name):
             dispute = walk.twin.befall(walk.way.name, action, dispute or walk.ref(order), *values)
-        page.goto(f"{walk.platform.url}/admin/disputes")
+        page.goto(disputes)
         expect(page.locator("tr", has_text=dispute).get_by_text(shown)).to_have_count(0)
         walk.admin.reconcile(walk.way.name.capitalize())
-        page.goto(f"{walk.platform.url}/admin/disputes")
-        expect(page.locator("tr", has_text=dispute)).to_contain_text(shown)
+        row = page.locator("tr", has_text=dispute)
+        page.goto(disputes)
+        until(
+            row.get_by_text(shown).count,
+            f"{dispute} is found to be {shown}",
+            lambda: page.goto(disputes),
+        )
     assert walk.booked(order, "disputed") == 0
     assert walk.booked(order, "gateway_clearing") == 0
 
