@@ -35,7 +35,7 @@ from payments.gateways.protocol import (
 )
 from payments.gateways.reading import decisive, documented, row, text
 from payments.gateways.secrets import active
-from payments.gateways.stripe_lists import StripeDisputes, between, first
+from payments.gateways.stripe_lists import PAGE_SIZE, StripeDisputes, between, first
 from payments.money import Money
 from payments.trust import context_with_extra
 
@@ -47,7 +47,6 @@ NAME: Final = "stripe"
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
 CALL_TIMEOUT_SECONDS: Final = 12.0
 MAX_PAGES: Final = 20
-PAGE_SIZE: Final = 100
 WITH_FEES: Final = ["data.balance_transaction"]
 LIST_LAG: Final = timedelta(minutes=15)
 """The list is current; our clock and theirs may not be the same."""

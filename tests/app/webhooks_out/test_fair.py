@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-import pytest_asyncio
 
 from payments.resources import Resources
 from payments.schema.connect import libpq_parameters
@@ -19,7 +18,6 @@ from payments.webhooks_out.places import Places
 from payments.worker import deliveries, run
 from tests.app.fixtures import ALICE, BOB
 from tests.app.orders.helpers import scalar
-from tests.app.webhooks_out import helpers
 from tests.app.webhooks_out.helpers import Dripping, fill, receiving
 
 HALF = deliveries.AT_ONCE // 2
@@ -28,18 +26,6 @@ JOBS = (
     " AND (scheduled_at IS NULL OR scheduled_at <= now()) AND status = 'todo'"
 )
 NOT_DELIVERED = "SELECT count(*) FROM payments.webhook_deliveries WHERE state <> 'delivered'"
-
-
-@pytest_asyncio.fixture
-async def dripping() -> AsyncIterator[Dripping]:
-    async with helpers.dripping() as server:
-        yield server
-
-
-@pytest.fixture
-def private(resources: Resources) -> Resources:
-    """The resources of an installation that tells addresses of this machine."""
-    return helpers.private(resources)
 
 
 @pytest.fixture

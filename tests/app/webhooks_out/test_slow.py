@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
-import pytest_asyncio
 from sqlalchemy import text
 
 from payments import jobs
@@ -18,25 +16,12 @@ from payments.webhooks_out import addresses, deliver
 from payments.webhooks_out.places import Places
 from payments.worker import deliveries, run
 from tests.app.orders.helpers import scalar
-from tests.app.webhooks_out import helpers
 from tests.app.webhooks_out.helpers import Dripping, fill
 
 EVENTS = (
     "SELECT count(*) FROM payments.procrastinate_jobs"
     " WHERE queue_name = 'payments' AND task_name = 'inbox.process'"
 )
-
-
-@pytest_asyncio.fixture
-async def dripping() -> AsyncIterator[Dripping]:
-    async with helpers.dripping() as server:
-        yield server
-
-
-@pytest.fixture
-def private(resources: Resources) -> Resources:
-    """The resources of an installation that tells addresses of this machine."""
-    return helpers.private(resources)
 
 
 async def test_an_attempt_ends_after_its_time_whatever_drips_in(
