@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import httpx
@@ -194,28 +195,29 @@ class StripeGateway:
         self, since: datetime, until: datetime, *, most: int
     ) -> AsyncIterator[ListedPayment | Unreadable]:
         """Yield the charges of a period, newest first, with what Stripe kept of them."""
-        async with self._call():
-            found = await self._client.v1.charges.list_async(
-                {
-                    "created": between(since, until),
-                    "limit": min(most, PAGE_SIZE),
-                    "expand": WITH_FEES,
-                }
-            )
-            async for charge in first(found, most):
-                yield row(await self.disputes.beside(charge), stripe_events.listed, name="id")
+        ask = partial(
+            self._client.v1.charges.list_async,
+            {
+                "created": between(since, until),
+                "limit": min(most, PAGE_SIZE),
+                "expand": WITH_FEES,
+            },
+        )
+        async for charge in first(self._call, ask, most):
+            yield row(await self.disputes.beside(charge), stripe_events.listed, name="id")
 
     async def list_refunded(
         self, since: datetime, until: datetime, *, most: int
     ) -> AsyncIterator[str]:
         """Yield the payment intents of which something was given back in a period."""
-        async with self._call():
-            found = await self._client.v1.refunds.list_async(
-                {"created": between(since, until), "limit": min(most, PAGE_SIZE)}
-            )
-            async for refund in first(found, most):
-                with documented():
-                    yield text(_id(refund.payment_intent) or _id(refund.charge))
+        ask = partial(
+            self._client.v1.refunds.list_async,
+            {"created": between(since, until), "limit": min(most, PAGE_SIZE)},
+        )
+        async for refund in first(self._call, ask, most):
+            with documented():
+                ref = text(_id(refund.payment_intent) or _id(refund.charge))
+            yield ref
 
     async def find_payment(
         self, *, payment_ref: str | None, checkout_ref: str | None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import stripe
@@ -16,28 +17,38 @@ from payments.gateways.reading import documented, row
 
 PAGE_SIZE: Final = 100
 
+Call = Callable[[], AbstractAsyncContextManager[None]]
+
 
 def between(since: datetime, until: datetime) -> Any:
     """Return the filter of what was created in `[since, until)`."""
     return {"gte": int(since.timestamp()), "lt": int(until.timestamp())}
 
 
-async def first(found: Any, most: int) -> AsyncIterator[Any]:
-    """Yield what a list has, page by page, at most `most`."""
+async def first(call: Call, ask: Callable[[], Awaitable[Any]], most: int) -> AsyncIterator[Any]:
+    """Yield what a list has, at most `most`.
+
+    Each page is a call by itself: who is given a row may make calls of his own.
+    """
     seen = 0
-    async for one in found.auto_paging_iter():
-        if seen >= most:
+    async with call():
+        page = await ask()
+    while True:
+        for one in page.data:
+            if seen >= most:
+                return
+            seen += 1
+            yield one
+        if not page.has_more:
             return
-        seen += 1
-        yield one
+        async with call():
+            page = await page.next_page_async()
 
 
 class StripeDisputes:
     """The disputes of an account; a list tells when they began, not when they changed."""
 
-    def __init__(
-        self, client: StripeClient, call: Callable[[], AbstractAsyncContextManager[None]]
-    ) -> None:
+    def __init__(self, client: StripeClient, call: Call) -> None:
         self._disputes = client.v1.disputes
         self._call = call
 
@@ -45,12 +56,12 @@ class StripeDisputes:
         self, since: datetime, until: datetime, *, most: int
     ) -> AsyncIterator[ListedDispute | Unreadable]:
         """Yield those that began in a period, newest first."""
-        async with self._call():
-            found = await self._disputes.list_async(
-                {"created": between(since, until), "limit": min(most, PAGE_SIZE)}
-            )
-            async for one in first(found, most):
-                yield row(one.to_dict(), stripe_events.listed_dispute, name="id")
+        ask = partial(
+            self._disputes.list_async,
+            {"created": between(since, until), "limit": min(most, PAGE_SIZE)},
+        )
+        async for one in first(self._call, ask, most):
+            yield row(one.to_dict(), stripe_events.listed_dispute, name="id")
 
     async def find(self, dispute_ref: str) -> ListedDispute | None:
         """Retrieve one."""

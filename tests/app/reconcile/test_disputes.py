@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from payments.gateways.breaker import Breaker
+from payments.gateways.protocol import GatewayUnknownError
 from payments.reconcile import service as reconciling
 from payments.reconcile.report import Report
 from payments.resources import Resources
@@ -112,3 +114,19 @@ async def test_one_that_cannot_be_read_is_a_line_and_stops_nothing(
     odd = dispute(session, "lost", "dp_odd") | {"created": int(time.time()), "amount": "much"}
     stripe_server.disputes["dp_odd"] = odd | {"charge": "ch_other"}
     assert sorted(lines(await run(resources))) == [("dispute", True), ("error", False)]
+
+
+async def test_the_call_that_decides_about_a_gateway_is_over_before_the_next_is_made(
+    client: httpx.AsyncClient,
+    stripe_server: StripeServer,
+    resources: Resources,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stripe_server.contest((await paid(client, stripe_server))["payment_intent"])
+    stripe = resources.gateways.need("stripe")
+    monkeypatch.setattr(stripe, "breaker", Breaker("stripe", failures=1, pause=0))
+    with pytest.raises(GatewayUnknownError):
+        async with stripe.breaker.call():
+            raise GatewayUnknownError("away")
+    assert lines(await run(resources)) == [("dispute", True)]
+    assert (await books(resources))[("gateway_fees", "EUR")] == -61 - 1500, "asked for by charge"
