@@ -52,7 +52,7 @@ SEARCH_DAYS: Final = 31
 """The most that one transaction search covers."""
 LIST_LAG: Final = timedelta(hours=3, minutes=15)
 """PayPal shows a transaction up to three hours after it happened; and some margin."""
-NO_ORDER: Final = frozenset({"RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID", "ORDER_EXPIRED"})
+NO_ORDER: Final = paypal_events.NO_SUCH | {"ORDER_EXPIRED"}
 KEY_IN_USE: Final = frozenset({"PREVIOUS_REQUEST_IN_PROGRESS", "DUPLICATE_REQUEST_ID"})
 """Something runs, or exists, under the key that we do not know: no refusal."""
 ONE_SECOND: Final = timedelta(seconds=1)
@@ -242,8 +242,8 @@ class PaypalGateway:
                     "GET",
                     "/v1/reporting/transactions",
                     params={
-                        "start_date": _zulu(since),
-                        "end_date": _zulu(max(end - ONE_SECOND, since)),
+                        "start_date": paypal_events.zulu(since),
+                        "end_date": paypal_events.zulu(max(end - ONE_SECOND, since)),
                         "fields": "transaction_info",
                         "page_size": str(PAGE_SIZE),
                         "page": str(page),
@@ -288,11 +288,11 @@ class PaypalGateway:
 
     async def _looked_at(self, hint: paypal_events.Hint) -> GatewayEvent:
         if hint.about == "refund":
-            found = await self._call("GET", f"/v2/payments/refunds/{paypal_events.safe(hint.ref)}")
+            found = await self._call("GET", f"/v2/payments/refunds/{hint.ref}")
             with documented():
                 kind, facts = paypal_events.refunded(found)
         else:
-            found = await self._call("GET", f"{DISPUTES}/{paypal_events.safe(hint.ref)}")
+            found = await self._call("GET", f"{DISPUTES}/{hint.ref}")
             with documented():
                 kind, facts = paypal_events.disputed(found)
         return paypal_events.of(hint, kind, self.account, **facts)
@@ -382,7 +382,3 @@ def _issue(answer: object) -> str:
     first = details[0] if isinstance(details, list) and details else {}
     issue = first.get("issue") if isinstance(first, Mapping) else None
     return code(issue, code(found.get("name"), code(found.get("error"))))
-
-
-def _zulu(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

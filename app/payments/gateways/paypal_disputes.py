@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,11 +14,10 @@ from payments.gateways.protocol import (
     ListedDispute,
     Unreadable,
 )
-from payments.gateways.reading import documented, text
+from payments.gateways.reading import MAX_TEXT, documented, path_part, text
 
 PATH: Final = "/v1/customer/disputes"
 PAGE_SIZE: Final = 50
-MISSING: Final = ("RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID")
 
 Ask = Callable[..., Awaitable[dict[str, Any]]]
 
@@ -48,10 +47,12 @@ class PaypalDisputes:
 
     async def find(self, dispute_ref: str) -> ListedDispute | None:
         """Look at one."""
+        with documented():
+            path = f"{PATH}/{path_part(dispute_ref)}"
         try:
-            found = await self._ask("GET", f"{PATH}/{paypal_events.safe(dispute_ref)}")
+            found = await self._ask("GET", path)
         except GatewayRefusedError as error:
-            if error.code in MISSING:
+            if error.code in paypal_events.NO_SUCH:
                 return None
             raise
         with documented():
@@ -60,14 +61,14 @@ class PaypalDisputes:
 
     async def _refs(self, since: datetime, until: datetime) -> AsyncIterator[str]:
         params = {
-            "update_time_after": _moment(since),
-            "update_time_before": _moment(until),
+            "update_time_after": paypal_events.zulu(since),
+            "update_time_before": paypal_events.zulu(until),
             "page_size": str(PAGE_SIZE),
         }
         while True:
             page = await self._ask("GET", PATH, params=params)
             with documented():
-                refs = [text(one["dispute_id"]) for one in page.get("items", ())]
+                refs = [str(one.get("dispute_id"))[:MAX_TEXT] for one in page.get("items", ())]
                 token = _next(page)
             for ref in refs:
                 yield ref
@@ -80,7 +81,3 @@ def _next(page: Mapping[str, Any]) -> str | None:
     links = {link["rel"]: text(link["href"]) for link in page.get("links", ())}
     found = parse_qs(urlsplit(links.get("next", "")).query).get("next_page_token")
     return found[0] if found else None
-
-
-def _moment(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")

@@ -73,6 +73,14 @@ def text(value: object) -> str:
     return value
 
 
+def path_part(value: object) -> str:
+    """Return an id that came from outside, fit for a path."""
+    found = text(value)
+    if not found.replace("-", "").isalnum() or not found.isascii():
+        raise TypeError("an id that is none")
+    return found
+
+
 def optional_text(value: object) -> str | None:
     """Return a short text or None."""
     return None if value is None or value == "" else text(value)

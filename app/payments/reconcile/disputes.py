@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from payments.db import Database
 from payments.disputes.models import Dispute
@@ -29,6 +30,8 @@ from payments.inbox import service as inbox
 from payments.orders.models import Payment
 from payments.reconcile.report import Line, Report
 from payments.reconcile.theirs import Period
+
+Value = TypeVar("Value")
 
 STATUSES: Final[Mapping[EventKind, str]] = {
     "dispute_opened": "open",
@@ -68,11 +71,10 @@ class Contested:
         return self._changed
 
     async def _open_here(self) -> list[str]:
-        here = (Dispute.gateway == self._gateway.name, Dispute.account == self._gateway.account)
         async with self._database.transaction() as session:
             found = await session.scalars(
-                select(Dispute.dispute_ref)
-                .where(*here, Dispute.status == "open")
+                self._here(Dispute.dispute_ref, Dispute)
+                .where(Dispute.status == "open")
                 .order_by(Dispute.created_at)
             )
             return list(found)
@@ -119,23 +121,21 @@ class Contested:
 
     async def _ours(self, theirs: ListedDispute) -> tuple[UUID | None, str | None]:
         """Return the payment, and the status of its dispute."""
-        at = (self._gateway.name, self._gateway.account)
+        payment = self._here(Payment.id, Payment)
+        status = self._here(Dispute.status, Dispute)
         async with self._database.transaction() as session:
-            payment = await session.scalar(
-                select(Payment.id).where(
-                    Payment.gateway == at[0],
-                    Payment.account == at[1],
-                    Payment.payment_ref == theirs.payment_ref,
-                )
+            return (
+                await session.scalar(payment.where(Payment.payment_ref == theirs.payment_ref)),
+                await session.scalar(status.where(Dispute.dispute_ref == theirs.dispute_ref)),
             )
-            status = await session.scalar(
-                select(Dispute.status).where(
-                    Dispute.gateway == at[0],
-                    Dispute.account == at[1],
-                    Dispute.dispute_ref == theirs.dispute_ref,
-                )
-            )
-            return payment, status
+
+    def _here(
+        self, wanted: InstrumentedAttribute[Value], of: type[Payment | Dispute]
+    ) -> Select[Value]:
+        """Select of what this gateway account has."""
+        return select(wanted).where(
+            of.gateway == self._gateway.name, of.account == self._gateway.account
+        )
 
     def _event(self, theirs: ListedDispute, payment: UUID) -> GatewayEvent:
         return GatewayEvent(

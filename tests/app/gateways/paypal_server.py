@@ -217,14 +217,14 @@ class PaypalServer(Server):
             rows.append(_row(refund, "T1107", paypal_reference_id=ref))
             value = f"-{refund['amount']['value']}"
             rows[-1]["transaction_amount"] = refund["amount"] | {"value": value}
-        start, end = query["start_date"], query["end_date"]
+        start, end = _moment(query["start_date"]), _moment(query["end_date"])
         if start > end:
             return _error(400, "INVALID_REQUEST", "INVALID_DATE_RANGE")
         code = query.get("transaction_type")
         found = [
             {"transaction_info": row}
             for row in sorted(rows, key=lambda row: str(row["transaction_initiation_date"]))
-            if start <= row["transaction_initiation_date"] <= end
+            if start <= _moment(row["transaction_initiation_date"]) <= end
             and code in (None, row["transaction_event_code"])
         ]
         size, page = int(query["page_size"]), int(query["page"])
@@ -346,6 +346,10 @@ def _row(what: Json, code: str, **more: object) -> Json:
         "transaction_amount": what["amount"], "transaction_status": "S",
         "transaction_initiation_date": what["create_time"],
     }  # fmt: skip
+
+
+def _moment(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text)
 
 
 def _now() -> str:

@@ -134,3 +134,20 @@ async def test_disputes_nobody_told_of_are_found_where_the_list_has_only_ids(
     assert (await books(resources))[("disputed", "EUR")] == -1245
     paypal.disputes.pop("PP-D-2")
     assert lines(await run(resources, "paypal")) == [], "it cannot be asked about any more"
+
+
+async def test_a_dispute_with_an_id_that_is_none_is_a_line_and_stops_nothing(
+    client: httpx.AsyncClient, paypal: PaypalServer, resources: Resources
+) -> None:
+    capture = await paid(client, paypal, resources)
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    for ref in ("PP-D-1/../PP-D-2", "", "PP-D-3"):
+        paypal.disputes[ref] = {
+            "dispute_id": ref, "status": "OPEN", "update_time": now,
+            "dispute_amount": {"currency_code": "EUR", "value": "24.90"},
+            "disputed_transactions": [{"seller_transaction_id": capture}],
+        }  # fmt: skip
+    found = lines(await run(resources, "paypal"))
+    assert found == [("error", False), ("error", False), ("dispute", True)]
+    lie = paypal.event("CUSTOMER.DISPUTE.RESOLVED", {"dispute_id": "PP-D-3/../PP-D-1"})
+    assert (await deliver(client, paypal, lie)).status_code == 400
