@@ -79,7 +79,7 @@ class PaypalGateway:
         self._webhook_id = settings.webhook_id
         base = settings.api_base or PAYPAL_API
         self._api = JsonApi(base, outgoing_ca=outgoing_ca)
-        self._certificates = Certificates(self._api, api_base=base, outgoing_ca=outgoing_ca)
+        self._certificates = Certificates(api_base=base, outgoing_ca=outgoing_ca)
         login = f"{settings.client_id}:{settings.client_secret.get_secret_value()}"
         self._login = "Basic " + b64encode(login.encode()).decode()
         self._token: tuple[str, float] | None = None
@@ -304,6 +304,7 @@ class PaypalGateway:
     async def close(self) -> None:
         """Close the connections."""
         await self._api.close()
+        await self._certificates.close()
 
     async def _call(
         self,

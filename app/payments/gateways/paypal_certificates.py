@@ -3,10 +3,17 @@
 A delivery names its certificate by an address, so an attacker would name their own: only an address
 below `paypal.com`, or the host whose API we are told to use, is ever asked, and what comes must be
 for such a name and lead to an authority that we trust.
+
+It has to be asked before anything is proven, and deliveries are never limited in number. So what a
+stranger can have us ask is: few at once, one after the other, over connections of their own, so
+that the calls that move money wait for none of it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import re
+from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
@@ -24,17 +31,24 @@ DOMAIN: Final = ".paypal.com"
 KEPT: Final = timedelta(hours=12)
 MOST_KEPT: Final = 8
 MAX_BYTES: Final = 64 * 1024
+PATH: Final = re.compile(r"/v1/notifications/certs/[A-Za-z0-9_-]{1,100}")
+"""As in every delivery that PayPal's documentation and samples show."""
+STRANGERS: Final = 10
+WITHIN: Final = timedelta(minutes=1)
+"""How many certificates that were never good are asked for within which time, at most."""
 
 
 class Certificates:
     """Public keys by the address of their certificate."""
 
-    def __init__(self, api: JsonApi, *, api_base: str, outgoing_ca: str | None) -> None:
-        self._api = api
+    def __init__(self, *, api_base: str, outgoing_ca: str | None) -> None:
+        self._api = JsonApi(api_base, outgoing_ca=outgoing_ca)
         self._own = urlsplit(api_base)
         self._outgoing_ca = outgoing_ca
         self._store: Store | None = None
         self._kept: dict[str, tuple[datetime, RSAPublicKey]] = {}
+        self._asking = asyncio.Lock()
+        self._strangers: deque[datetime] = deque()
 
     async def key(self, url: str, now: datetime) -> RSAPublicKey:
         """Return the key of the certificate at `url`.
@@ -43,15 +57,40 @@ class Certificates:
         be had now.
         """
         self._check_address(url)
-        kept = self._kept.get(url)
-        if kept is not None and now < kept[0]:
-            return kept[1]
+        key = self._known(url, now)
+        if key is not None:
+            return key
+        async with self._asking:
+            key = self._known(url, now)
+            if key is not None:
+                return key
+            if url not in self._kept:
+                self._count_stranger(now)
+            return await self._fetch(url, now)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._api.close()
+
+    def _known(self, url: str, now: datetime) -> RSAPublicKey | None:
+        until, key = self._kept.get(url, (now, None))
+        return key if now < until else None
+
+    def _count_stranger(self, now: datetime) -> None:
+        while self._strangers and self._strangers[0] <= now - WITHIN:
+            self._strangers.popleft()
+        if len(self._strangers) >= STRANGERS:
+            raise GatewayUnknownError("too many certificates were asked for: later again")
+        self._strangers.append(now)
+
+    async def _fetch(self, url: str, now: datetime) -> RSAPublicKey:
         status, pem = await self._api.fetch("GET", url, most=MAX_BYTES)
         if status >= 500 or status == 429:
             raise GatewayUnknownError(f"the certificate: status {status}")
         if status != 200:
             raise InvalidWebhookError(f"there is no certificate at its address (status {status})")
         leaf, key = self._verified(pem, now)
+        self._kept.pop(url, None)
         while len(self._kept) >= MOST_KEPT:
             self._kept.pop(next(iter(self._kept)))
         self._kept[url] = (min(now + KEPT, leaf.not_valid_after_utc), key)
@@ -63,6 +102,8 @@ class Certificates:
             host, port = parts.hostname or "", parts.port
         except ValueError:
             raise InvalidWebhookError("the certificate's address cannot be read") from None
+        if not PATH.fullmatch(parts.path) or parts.query or parts.fragment:
+            raise InvalidWebhookError("the certificate's address is not as PayPal's are")
         if (parts.scheme, parts.netloc) == (self._own.scheme, self._own.netloc):
             return
         known = host.endswith(DOMAIN) and port in (None, 443) and parts.username is None

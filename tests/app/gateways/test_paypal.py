@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 import zlib
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi import FastAPI
 
+from payments.gateways.paypal_certificates import KEPT, STRANGERS, Certificates
+from payments.gateways.protocol import InvalidWebhookError
 from payments.resources import Resources, build
 from payments.settings import ServiceSettings
 from tests.app.gateways.helpers import COFFEE, FEE, look, payment, place
@@ -214,12 +217,15 @@ async def test_what_paypal_did_not_sign_is_refused_and_leaves_no_trace(
 @pytest.mark.parametrize(
     "url",
     [
-        "https://paypal.com.example.net/cert",
-        "https://evilpaypal.com/cert",
-        "http://api.paypal.com/cert",
-        "https://api.paypal.com:8443/cert",
-        "https://user@api.paypal.com/cert",
-        "https://169.254.169.254/latest",
+        "https://paypal.com.example.net/v1/notifications/certs/CERT-1",
+        "https://evilpaypal.com/v1/notifications/certs/CERT-1",
+        "http://api.paypal.com/v1/notifications/certs/CERT-1",
+        "https://api.paypal.com:8443/v1/notifications/certs/CERT-1",
+        "https://user@api.paypal.com/v1/notifications/certs/CERT-1",
+        "https://169.254.169.254/v1/notifications/certs/CERT-1",
+        "https://api.paypal.com/CERT-1",
+        "https://api.paypal.com/v1/notifications/certs/../../oauth2/token",
+        "https://api.paypal.com/v1/notifications/certs/CERT-1?x=1",
         "file:///etc/passwd",
         "https://[",
         "",
@@ -237,7 +243,7 @@ async def test_a_certificate_that_cannot_be_had_now_is_no_refusal(
     client: httpx.AsyncClient, paypal: PaypalServer
 ) -> None:
     body = paypal.event("CHECKOUT.ORDER.APPROVED", {"id": "1"})
-    away = "https://nothing-answers-here.paypal.com/cert"
+    away = "https://nothing-answers-here.paypal.com/v1/notifications/certs/CERT-1"
     answer = await deliver(client, paypal, body, url=away)
     assert answer.status_code == 503, "PayPal delivers it again"
 
@@ -249,6 +255,26 @@ async def test_a_certificate_is_fetched_once(
         body = paypal.event("BILLING.PLAN.CREATED", {"id": "1"})
         assert (await deliver(client, paypal, body)).json() == {"status": "ignored"}
     assert paypal.count("GET", "/CERT-1") == 1
+
+
+async def test_strangers_have_few_certificates_fetched_and_known_ones_are_fetched_again(
+    client: httpx.AsyncClient, paypal: PaypalServer
+) -> None:
+    body = paypal.event("BILLING.PLAN.CREATED", {"id": "1"})
+    certs = f"{paypal.url}/v1/notifications/certs"
+    many = [deliver(client, paypal, body, url=f"{certs}/NONE-{number}") for number in range(40)]
+    found = [answer.status_code for answer in await asyncio.gather(*many)]
+    assert (found.count(400), found.count(503)) == (STRANGERS, 40 - STRANGERS)
+    assert sum("NONE" in path for _, path in paypal.calls) == STRANGERS
+    certificates = Certificates(api_base=paypal.url, outgoing_ca=AUTHORITY.pem)
+    now = datetime.now(UTC)
+    assert await certificates.key(f"{certs}/CERT-1", now)
+    for number in range(STRANGERS):
+        with pytest.raises(InvalidWebhookError):
+            await certificates.key(f"{certs}/NONE-{number}", now + KEPT)
+    assert await certificates.key(f"{certs}/CERT-1", now + KEPT), "whoever else asks for what"
+    assert paypal.count("GET", "/CERT-1") == 2
+    await certificates.close()
 
 
 async def test_without_a_webhook_id_there_is_no_endpoint(
