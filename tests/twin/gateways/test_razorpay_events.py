@@ -67,15 +67,38 @@ def test_disputes_and_late_authorisations_come_from_outside(tmp_path: Path) -> N
             lost = act("open-dispute", {"payment": id, "amount": "100"})
             done = await at.call(lambda: client.dispute.accept(lost["id"]))
             assert (done["status"], done["amount_deducted"]) == ("lost", 100)
-            await at.merchant.until(7)
+            await at.merchant.until(9)
             kinds = ["created", "won", "created", "lost"]
-            assert types(at)[3:] == [f"payment.dispute.{kind}" for kind in kinds]
+            told = [kind for kind in types(at)[3:] if "dispute" in kind]
+            assert told == [f"payment.dispute.{kind}" for kind in kinds]
+            assert types(at)[-2:] == ["refund.created", "refund.processed"], "as Razorpay does"
+            assert (await at.call(lambda: client.payment.fetch(id)))["amount_refunded"] == 100
             made = await order(at, client)
             back = await pay(at, made["id"], "failure@razorpay")
             failed = json.loads(back["error[metadata]"])["payment_id"]
             act("authorise-late", {"payment": failed})
             found = await at.call(lambda: client.order.fetch(made["id"]))
             assert found["status"] == "paid", "a bank that timed out had taken the money"
+
+    run(scenario())
+
+
+def test_what_was_never_captured_goes_back_by_itself(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with world(tmp_path) as (at, client):
+            made = await order(at, client)
+            failed = json.loads((await pay(at, made["id"], "failure@razorpay"))["error[metadata]"])[
+                "payment_id"
+            ]
+            paid = (await pay(at, made["id"]))["razorpay_payment_id"]
+            with pytest.raises(ValueError, match="captured: only what is authorized"):
+                at.gateway.act("give-up", {"payment": paid})
+            second = at.gateway.act("authorise-late", {"payment": failed})
+            assert (second["status"], second["captured"]) == ("refunded", False)
+            await at.merchant.until(6)
+            told = await at.call(lambda: client.refund.all({}))
+            assert [one["payment_id"] for one in told["items"]] == [failed]
+            assert (await at.call(lambda: client.order.fetch(made["id"])))["amount_paid"] > 0
 
     run(scenario())
 

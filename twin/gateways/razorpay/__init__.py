@@ -72,6 +72,13 @@ class Razorpay(Gateway):
                 fields=(payment,),
                 run=self._late,
             ),
+            Action(
+                name="give-up",
+                label="Give up",
+                text="A payment that nobody has captured goes back by itself.",
+                fields=(payment,),
+                run=self._give_up,
+            ),
         )
 
     def hosts(self) -> Mapping[str, Host]:
@@ -113,6 +120,11 @@ class Razorpay(Gateway):
             raise ValueError(f"{payment['id']} is {payment['status']}: only what failed can be")
         with self.book.transaction():
             return shown(self.ledger.authorise(payment))
+
+    def _give_up(self, values: Mapping[str, str]) -> Object:
+        payment = self._find("payment", values["payment"])
+        with self.book.transaction():
+            return shown(self.ledger.give_up(payment))
 
     def _find(self, kind: str, id: str) -> Object:
         found = self.book.tables[kind].get(id)

@@ -171,9 +171,19 @@ class Ledger:
         self.put("payment", payment)
         self.emit("payment.authorized", payment=payment)
         order = self.order_of(payment)
-        # A second authorisation for an order that is paid waits for a person.
-        if order is not None and order["_capture"] and order["status"] != "paid":
-            return self._take(payment, order)
+        if order is not None and order["status"] == "paid":
+            return self.give_up(payment)
+        return self._take(payment, order) if order is not None and order["_capture"] else payment
+
+    def give_up(self, payment: Object) -> Object:
+        """Give back what was authorised and never captured, as Razorpay does by itself.
+
+        razorpay.com/docs/payments/refunds/auto-refunds: a second payment of an order at once, and
+        what nobody has captured in time. Its `captured` stays false.
+        """
+        if payment["status"] != "authorized":
+            raise ValueError(f"{payment['id']} is {payment['status']}: only what is authorized is")
+        self._given_back(payment, payment["amount"])
         return payment
 
     def capture(self, payment: Object, amount: int, currency: str | None) -> Object:
@@ -224,25 +234,32 @@ class Ledger:
             each["receipt"] == receipt for each in self.book.tables["refund"].newest_first()
         ):
             raise bad("Receipt should be unique", "receipt")
+        fails = self.faults.take("refund_fails_next")
+        return self._given_back(
+            payment, wanted, notes=notes, receipt=receipt, speed_requested=speed, _fails=fails
+        )
+
+    def _given_back(self, payment: Object, amount: int, **facts: Any) -> Object:
         now = time.time()
         refund: Object = {
             "id": key("rfnd"),
             "entity": "refund",
-            "amount": wanted,
+            "amount": amount,
             "currency": payment["currency"],
             "payment_id": payment["id"],
-            "notes": notes or [],
-            "receipt": receipt,
+            "receipt": None,
             "acquirer_data": {"arn": None},
             "created_at": int(now),
             "batch_id": None,
             "status": "pending",
             "speed_processed": "normal",
-            "speed_requested": speed,
+            "speed_requested": "normal",
             "_due": now + SETTLE,
-            "_fails": self.faults.take("refund_fails_next"),
+            "_fails": False,
+            **facts,
         }
-        payment["amount_refunded"] += wanted
+        refund["notes"] = refund.get("notes") or []
+        payment["amount_refunded"] += amount
         self._refund_status(payment)
         self.put("refund", refund)
         self.put("payment", payment)
@@ -268,7 +285,8 @@ class Ledger:
         whole = payment["amount_refunded"] == payment["amount"]
         some = "partial" if payment["amount_refunded"] else None
         payment["refund_status"] = "full" if whole else some
-        payment["status"] = "refunded" if whole else "captured"
+        before = "captured" if payment["captured"] else "authorized"
+        payment["status"] = "refunded" if whole else before
 
     # --- disputes -------------------------------------------------------------------------------
     def open_dispute(self, payment: Object, amount: int | None) -> Object:
@@ -297,7 +315,7 @@ class Ledger:
         return dispute
 
     def close_dispute(self, dispute: Object, outcome: str) -> Object:
-        """End a dispute: `won` or `lost` by the merchant."""
+        """End a dispute: `won`, or `lost` by the merchant, and then given back as a refund."""
         if dispute["status"] not in ("open", "under_review"):
             raise bad("Action not allowed when dispute is in closed state")
         dispute["status"] = outcome
@@ -306,6 +324,9 @@ class Ledger:
         self.put("dispute", dispute)
         payment = self.get("payment", dispute["payment_id"])
         self.emit(f"payment.dispute.{outcome}", payment=payment, dispute=dispute)
+        left = payment["amount"] - payment["amount_refunded"]
+        if outcome == "lost" and left:
+            self._given_back(payment, min(left, dispute["amount"]))
         return dispute
 
 
