@@ -7,6 +7,9 @@
 The gateway takes the money when the dispute opens and gives it back when it is won, so meanwhile it
 is neither theirs nor ours. Who sold bears the loss; for wallet credit it is the customer, who owes
 it where the wallet no longer has it. News may come in any order: the first makes the dispute.
+
+Some gateways give a lost dispute's money back as a refund of the payment (`refunds.news`). The
+dispute has booked that already, so the refunds follow when one opens, and when it is won.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from payments.ledger.service import HOUSE, Entry, Transfer
 from payments.money import Money
 from payments.orders.models import Order, Payment
 from payments.orders.status import TAKEN, advance
+from payments.refunds import booking as refunds
 
 Result = tuple[Literal["applied", "refused", "parked", "failed"], str | None]
 
@@ -52,6 +56,7 @@ async def apply(
     transfers: list[Transfer] = []
     if dispute is None:
         dispute = await _open(session, payment, event, event.dispute_ref, event.money)
+        await refunds.disputed(session, order, payment, cause=event.key)
         taken = (Entry(HOUSE, "disputed", -dispute.money), _clearing(payment, dispute.money))
         transfers.append(_transfer(dispute, "opened", *taken))
     elif dispute.money != event.money:
@@ -80,6 +85,7 @@ async def _open(
         status="open",
         currency=money.currency,
         amount=money.amount,
+        begun_at=event.begun or event.created,
     )
     session.add(dispute)
     payment.disputed += money.amount
@@ -110,6 +116,7 @@ async def _won(
         await ledger.post(session, won((_bearer(order, dispute.money),)))
     else:
         await owing.post_to(session, order.customer_id, dispute.money, won)
+    await refunds.disputed(session, order, payment, cause=event.key)
     return True
 
 

@@ -13,7 +13,10 @@ from payments.schema.base import SCHEMA, Base, Created, RandomId
 
 
 class Dispute(Base):
-    """One dispute of a payment; `amount` is what the gateway has taken back while it lasts."""
+    """One dispute of a payment; `amount` is what the gateway has taken back while it lasts.
+
+    `begun_at` is the gateway's time, `created_at` ours.
+    """
 
     __tablename__ = "disputes"
     __table_args__ = (
@@ -30,6 +33,7 @@ class Dispute(Base):
     status: Mapped[str] = mapped_column(server_default=text("'open'"))
     currency: Mapped[str] = mapped_column(ForeignKey(f"{SCHEMA}.currencies.code"))
     amount: Mapped[int] = mapped_column(BigInteger)
+    begun_at: Mapped[Created]
     created_at: Mapped[Created]
     updated_at: Mapped[Created]
 

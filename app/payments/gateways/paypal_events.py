@@ -231,6 +231,7 @@ def disputed(dispute: Mapping[str, Any]) -> tuple[EventKind, dict[str, Any]]:
         "payment_ref": text(dispute["disputed_transactions"][0]["seller_transaction_id"]),
         "dispute_ref": text(dispute["dispute_id"]),
         "money": money(dispute["dispute_amount"]),
+        "begun": instant(dispute.get("create_time")),
     }
 
 

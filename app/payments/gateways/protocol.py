@@ -131,9 +131,9 @@ class GatewayEvent:
     `refunded` events carry in `money` all that was refunded so far, not the last refund;
     `refunded_whole` says that nothing is left of what came, whatever that was. The other kinds
     carry their own amount (the one refund, what is disputed, what is paid out). `total` is all that
-    was refunded so far, where one refund's event tells that, too. `delivery_id` is an id that no
-    signature covers: evidence, never a key. What the gateway keeps is not in it: few events tell,
-    and it may change, so reconciliation alone books it.
+    was refunded so far, where one refund's event tells that, too; `begun` is when a dispute was
+    opened. `delivery_id` is an id that no signature covers: evidence, never a key. What the gateway
+    keeps is not in it: few events tell, and it may change, so reconciliation alone books it.
     """
 
     gateway: str
@@ -151,6 +151,7 @@ class GatewayEvent:
     dispute_ref: str | None = None
     payout_ref: str | None = None
     total: Money | None = None
+    begun: datetime | None = None
     delivery_id: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -172,6 +173,7 @@ class GatewayEvent:
             "dispute_ref": self.dispute_ref,
             "payout_ref": self.payout_ref,
             "total": self.total.amount if self.total else None,
+            "begun": int(self.begun.timestamp()) if self.begun else None,
             "delivery_id": self.delivery_id,
         }
 
@@ -195,6 +197,7 @@ class GatewayEvent:
             dispute_ref=value.get("dispute_ref"),
             payout_ref=value.get("payout_ref"),
             total=Money(value["total"], value["currency"]) if value.get("total") else None,
+            begun=datetime.fromtimestamp(value["begun"], UTC) if value.get("begun") else None,
             delivery_id=value.get("delivery_id"),
         )
 
@@ -259,6 +262,7 @@ class ListedDispute:
     payment_ref: str | None
     kind: EventKind
     money: Money
+    begun: datetime
 
 
 class Gateway(Protocol):

@@ -114,7 +114,7 @@ class RazorpayGateway:
             payments = sorted(payments, key=lambda payment: integer(payment["created_at"]))
             over = datetime.now(UTC) > _closes(order) + LATE
             for payment in payments:
-                if payment["status"] in razorpay_events.CAME:
+                if razorpay_events.came(payment):
                     return razorpay_events.paid(payment, account=self.account)
             for payment in payments:
                 if payment["status"] == "authorized" and not over and _is_whole(payment, order):
@@ -127,7 +127,7 @@ class RazorpayGateway:
             captured = await self._client.capture(
                 text(payment["id"]), integer(payment["amount"]), text(payment["currency"])
             )
-        if captured["status"] not in razorpay_events.CAME:
+        if not razorpay_events.came(captured):
             return None
         return razorpay_events.paid(captured, account=self.account)
 

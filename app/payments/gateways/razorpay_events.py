@@ -33,9 +33,6 @@ MAX_AHEAD: Final = timedelta(minutes=5)
 """How far an event's time may be in the future; in the past it may be any: a delivery is repeated
 for a day, a person may repeat it later, and none has its effect twice."""
 
-CAME: Final = frozenset({"captured", "refunded"})
-"""Statuses of a payment whose money came: one that was given back whole is `refunded`."""
-
 Facts = dict[str, Any]
 
 
@@ -85,6 +82,15 @@ def is_callback(order: str, payment: str, signature: str, *, secret: str) -> boo
     return hmac.compare_digest(made.encode(), signature.encode())
 
 
+def came(payment: Mapping[str, Any]) -> bool:
+    """Whether a payment's money came: one that was given back whole is `refunded`.
+
+    razorpay.com/docs/payments/refunds/auto-refunds: so is one that was only authorised, which
+    Razorpay gives back by itself (a second payment of an order at once); it was never `captured`.
+    """
+    return payment["status"] in ("captured", "refunded") and payment.get("captured") is not False
+
+
 def paid(payment: Mapping[str, Any], *, account: str) -> GatewayEvent:
     """Say that a captured payment is, as the event that would have told us."""
     return _asked(payment["order_id"], "paid", account, payment["id"], **_paid_facts(payment))
@@ -98,9 +104,9 @@ def expired(order: Mapping[str, Any], *, account: str) -> GatewayEvent:
 def listed(payment: Mapping[str, Any]) -> ListedPayment:
     """Say what a listed payment says. Raises as a malformed event does."""
     status: Literal["paid", "pending", "failed"] = "pending"
-    if payment["status"] in CAME:
+    if came(payment):
         status = "paid"
-    elif payment["status"] == "failed":
+    elif payment["status"] in ("failed", "refunded"):
         status = "failed"
     return ListedPayment(
         payment_ref=text(payment["id"]),
@@ -167,10 +173,14 @@ def _failed(payload: Mapping[str, Any]) -> tuple[EventKind, Facts]:
 def _refund(payload: Mapping[str, Any]) -> tuple[EventKind, Facts]:
     """Read one refund, and the total that its payment shows."""
     refund, payment = _entity(payload, "refund"), _entity(payload, "payment")
+    if payment.get("captured") is False:
+        return "ignored", {}  # what never came went back
     kinds: dict[object, EventKind] = {"processed": "refund_settled", "failed": "refund_failed"}
     kind = kinds.get(refund["status"], "ignored")
     currency = payment["currency"]
     return kind, {
+        # A second payment of an order is known by the order alone.
+        "checkout_ref": optional_text(payment.get("order_id")),
         "payment_ref": text(refund["payment_id"]),
         "refund_id": refund_id(refund),
         "refund_ref": text(refund["id"]),
@@ -200,6 +210,7 @@ def _dispute(dispute: Mapping[str, Any]) -> tuple[EventKind, Facts]:
         "payment_ref": text(dispute["payment_id"]),
         "dispute_ref": text(dispute["id"]),
         "money": _money(dispute["amount"], dispute["currency"]),
+        "begun": moment(dispute.get("created_at")),
     }
 
 

@@ -195,6 +195,7 @@ def _dispute(dispute: Mapping[str, Any]) -> tuple[EventKind, dict[str, Any]]:
         "payment_ref": _optional_text(dispute.get("payment_intent")),
         "dispute_ref": _text(dispute["id"]),
         "money": _money(dispute["amount"], dispute["currency"]),
+        "begun": _moment(dispute.get("created")),
     }
 
 

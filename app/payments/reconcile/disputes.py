@@ -149,4 +149,5 @@ class Contested:
             payment_ref=theirs.payment_ref,
             dispute_ref=theirs.dispute_ref,
             money=theirs.money,
+            begun=theirs.begun,
         )

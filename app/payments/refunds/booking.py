@@ -90,7 +90,7 @@ async def failed(
     if not await advance(session, row, "failed", cause=cause):
         return False
     row.failed_at = at
-    await _undo(session, order, payment, row.amount, cause=cause)
+    await _follow(session, order, payment, down=row.amount, cause=cause)
     await never_made(session, payment, row)
     return True
 
@@ -112,7 +112,7 @@ async def _failed_before(
         row.returned_at = min(row.returned_at, at)
     else:
         row.failed_at = min(row.failed_at or at, at)
-    await _undo(session, order, payment, 0, cause=cause)
+    await _follow(session, order, payment, down=0, cause=cause)
 
 
 async def never_made(session: AsyncSession, payment: Payment, row: RefundRow) -> None:
@@ -137,19 +137,25 @@ async def failed_elsewhere(
     undone = news.Undone(amount=money.amount, at=at)
     if not await news.keep_undone(session, payment, ref, undone):
         return False
-    await _undo(session, order, payment, money.amount, cause=cause)
+    await _follow(session, order, payment, down=money.amount, cause=cause)
     return True
 
 
-async def _undo(
-    session: AsyncSession, order: Order, payment: Payment, amount: int, *, cause: str
+async def disputed(session: AsyncSession, order: Order, payment: Payment, *, cause: str) -> None:
+    """Follow the news of a dispute that opened or was won: what it books is no refund beside it."""
+    down = (await news.load(session, payment)).of_disputes
+    await _follow(session, order, payment, down=down, cause=cause)
+
+
+async def _follow(
+    session: AsyncSession, order: Order, payment: Payment, *, down: int, cause: str
 ) -> None:
-    """Follow the news of a refund that came to nothing: down by its amount at most.
+    """Bring the books to what all news say now: down by `down` at most, where that came to nothing.
 
     What is booked and cannot be told by the news was booked by an earlier release, which kept none.
     """
     given_back = (await news.load(session, payment)).given_back
-    to = min(max(given_back, payment.refunded - amount), payment.captured)
+    to = min(max(given_back, payment.refunded - down), payment.captured)
     await _bring_to(session, order, payment, to, cause=cause)
 
 

@@ -6,6 +6,9 @@ yet. So each total is kept, and what it says of elsewhere is what is left when e
 that it may count is taken off, and everything that has failed since. News may come in any order:
 the answer follows from all of it, not from the last.
 
+Some gateways give a dispute's money back as a refund of the payment, which its total counts. The
+dispute has booked it, so it is taken off as well, from its opening until it is won.
+
 It errs on one side: what a total may count, it counts. Too little is booked then until the next
 total comes, never too much.
 """
@@ -21,12 +24,22 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from payments.disputes.models import Dispute
+from payments.gateways import paypal_events, razorpay_events
 from payments.orders.models import Payment
 from payments.refunds.models import RefundRow, RefundTotal, RefundUndone
 
 DONE: Final = frozenset({"succeeded", "returned"})
 """It was with the customer, if only for a while."""
 NEVER_MADE: Final = "remote_failed"
+
+LOST_BY_REFUND: Final = frozenset({razorpay_events.GATEWAY, paypal_events.GATEWAY})
+"""Gateways that give a lost dispute's money back as a refund.
+
+razorpay.com/docs/payments/refunds/auto-refunds: "when you lose a dispute";
+developer.paypal.com/docs/disputes/webhooks: to accept a claim refunds it, and a refund tells of a
+capture that was reversed.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,18 +76,32 @@ class Undone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Contested:
+    """A dispute, not won, at a gateway that gives a lost one back as a refund; its time."""
+
+    amount: int
+    begun: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class News:
     """All that is known of what was given back of a payment."""
 
     ours: Sequence[Ours] = ()
     totals: Sequence[Total] = ()
     undone: Sequence[Undone] = ()
+    contested: Sequence[Contested] = ()
 
     @property
     def given_back(self) -> int:
         """What was given back: ours that went through (also what came back), and elsewhere."""
         ours = sum(refund.amount for refund in self.ours if refund.status in DONE)
         return ours + max((self._elsewhere(total) for total in self.totals), default=0)
+
+    @property
+    def of_disputes(self) -> int:
+        """What would count as given back elsewhere, had no dispute booked it."""
+        return replace(self, contested=()).given_back - self.given_back
 
     def with_total(self, total: Total) -> News:
         """Return the news with one total more."""
@@ -83,7 +110,8 @@ class News:
     def _elsewhere(self, total: Total) -> int:
         ours = sum(refund.amount for refund in self.ours if refund.may_be_in(total))
         undone = sum(refund.amount for refund in self.undone if refund.at >= total.at)
-        return max(total.amount - ours - undone, 0)
+        contested = sum(dispute.amount for dispute in self.contested if dispute.begun <= total.at)
+        return max(total.amount - ours - undone - contested, 0)
 
 
 async def load(session: AsyncSession, payment: Payment) -> News:
@@ -109,6 +137,13 @@ async def load(session: AsyncSession, payment: Payment) -> News:
             RefundUndone.payment_id == payment.id
         )
     )
+    contested = await session.execute(
+        select(Dispute.amount, Dispute.begun_at).where(
+            Dispute.payment_id == payment.id,
+            Dispute.gateway.in_(LOST_BY_REFUND),
+            Dispute.status != "won",
+        )
+    )
     return News(
         ours=[
             Ours(
@@ -124,6 +159,7 @@ async def load(session: AsyncSession, payment: Payment) -> News:
         ],
         totals=[Total(amount=amount, at=at, received=heard) for amount, at, heard in totals],
         undone=[Undone(amount=amount, at=at) for amount, at in undone],
+        contested=[Contested(amount=amount, begun=at) for amount, at in contested],
     )
 
 
