@@ -179,9 +179,11 @@ async def _on_waiting_refunded(
 ) -> Result:
     """Book what the gateway has given back of money that waits in suspense."""
     total, ref = event.money, event.payment_ref
-    if total is None or not await suspense.give_back(session, order, payment, total, ref=ref):
-        return "refused", "under review, and not what waits in suspense: a person books it"
-    return "applied", "given back out of suspense"
+    if total is not None and await suspense.give_back(session, order, payment, total, ref=ref):
+        return "applied", "given back out of suspense"
+    if payment.status in TAKEN and ref and not await suspense.has_come(session, payment, ref):
+        return "parked", "given back before it is known to have come"
+    return "refused", "under review, and not what waits in suspense: a person books it"
 
 
 async def _on_refunded_whole(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Select, cast, func, or_, select
+from sqlalchemy import Select, cast, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -99,6 +99,29 @@ def _moneys(amounts: Counter[str]) -> list[Money]:
     return [Money(amount, currency) for currency, amount in amounts.items() if amount > 0]
 
 
+async def has_come(session: AsyncSession, payment: Payment, ref: str) -> bool:
+    """Whether what a gateway calls `ref` came for a payment and did not fit it."""
+    key = TransferRow.key == f"suspense:{payment.id}:{ref}"
+    return bool(await session.scalar(select(exists().where(key))))
+
+
+async def given_back(
+    session: AsyncSession, payment: Payment, currency: str, ref: str | None
+) -> int:
+    """Return what was given back of `ref` and did not come to nothing."""
+    booked = [
+        TransferRow.key.startswith(f"suspense:{payment.id}:{how}:{ref or ''}:", autoescape=True)
+        for how in ("refunded", "undone")
+    ]
+    amount = await session.scalar(
+        select(func.coalesce(func.sum(-EntryRow.amount), 0))
+        .join(TransferRow, TransferRow.id == EntryRow.transfer_id)
+        .join(Account, Account.id == EntryRow.account_id)
+        .where(or_(*booked), Account.purpose == "suspense", EntryRow.currency == currency)
+    )
+    return int(amount or 0)
+
+
 async def give_back(
     session: AsyncSession, order: Order, payment: Payment, total: Money, *, ref: str | None
 ) -> bool:
@@ -106,7 +129,7 @@ async def give_back(
 
     On a locked payment. False when that is booked already, or more than waits: a person looks.
     """
-    before = await _given_back(session, payment, total.currency, ref)
+    before = await given_back(session, payment, total.currency, ref)
     part = total - Money(before, total.currency)
     waits = (await waiting(session, payment)).get(total.currency, 0)
     if not 0 < part.amount <= waits:
@@ -124,7 +147,7 @@ async def give_back_whole(
     """Book that the gateway has given back all that waits; False when nothing does."""
     waits = await waiting(session, payment)
     for currency, amount in waits.items():
-        total = await _given_back(session, payment, currency, ref) + amount
+        total = await given_back(session, payment, currency, ref) + amount
         await give_back(session, order, payment, Money(total, currency), ref=ref)
     return bool(waits)
 
@@ -142,7 +165,7 @@ async def take_back(
 
     False when that much was never booked as given back.
     """
-    if money.amount > await _given_back(session, payment, money.currency, ref):
+    if money.amount > await given_back(session, payment, money.currency, ref):
         return False
     clearing = Entry(ledger.gateway(payment.gateway, payment.account), "gateway_clearing", -money)
     transfer = Transfer(
@@ -183,23 +206,6 @@ async def _credit(
         return [_out(order, payment, how, given)]
 
     await owing.post_to(session, order.customer_id, money, resolved)
-
-
-async def _given_back(
-    session: AsyncSession, payment: Payment, currency: str, ref: str | None
-) -> int:
-    """Return what was given back of `ref` and did not come to nothing."""
-    booked = [
-        TransferRow.key.startswith(f"suspense:{payment.id}:{how}:{ref or ''}:", autoescape=True)
-        for how in ("refunded", "undone")
-    ]
-    amount = await session.scalar(
-        select(func.coalesce(func.sum(-EntryRow.amount), 0))
-        .join(TransferRow, TransferRow.id == EntryRow.transfer_id)
-        .join(Account, Account.id == EntryRow.account_id)
-        .where(or_(*booked), Account.purpose == "suspense", EntryRow.currency == currency)
-    )
-    return int(amount or 0)
 
 
 async def _count(session: AsyncSession, payment: Payment) -> int:

@@ -44,9 +44,10 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 class OurPayment:
     """A payment as our books have it. `refunded` is net: what came back again does not count.
 
-    `under_way` is what we have asked back and do not know the end of: a gateway may count it
-    already. `unexpected` has the gateway's ids of what came and was not ordered; `waits`: some of
-    it is in suspense.
+    `under_way` is what a gateway may count already: what we have asked back and do not know the end
+    of, and what a dispute has booked where a lost one is given back as a refund. `unexpected` has
+    the gateway's ids of what came and was not ordered, and how much of each was given back;
+    `waits`: some of it is in suspense. `version` is another one after every booking.
     """
 
     id: UUID
@@ -58,8 +59,9 @@ class OurPayment:
     refunded: Money
     paid_at: datetime | None
     under_way: int = 0
-    unexpected: frozenset[str] = frozenset()
+    unexpected: Mapping[str, int] = field(default_factory=dict)
     waits: bool = False
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,9 @@ class Found:
         if self.ours is None or self.theirs is None:
             return False
         if self.kind == "refunded":
-            return self.ours.in_review or self.theirs.refunded.amount > self.ours.refunded.amount
+            second = self.ours.unexpected.get(self.theirs.payment_ref)
+            booked = self.ours.refunded.amount if second is None else second
+            return self.ours.in_review or self.theirs.refunded.amount > booked
         return self.kind in ("unpaid_here", "unknown_here")
 
 
@@ -107,23 +111,30 @@ def unsettled(theirs: Iterable[ListedPayment], ours: Iterable[OurPayment]) -> li
 
 
 def _of_payment(ours: OurPayment, rows: Sequence[ListedPayment]) -> list[Found]:
-    theirs = decisive(rows, ours.payment_ref)
+    # What we know to be a second sum is never what was ordered, also where it is listed alone.
+    seconds = [one for row in rows for one in _of_second(ours, row)]
+    theirs = decisive([r for r in rows if r.payment_ref not in ours.unexpected], ours.payment_ref)
     if theirs is None:
-        if not ours.paid:
-            return []
+        if not ours.paid or rows:
+            return seconds
         ref = ours.payment_ref or ""
         return [Found(kind="unpaid_there", payment_ref=ref, ours=ours, theirs=None)]
-    found = _differences(ours, theirs)
+    found = [*_differences(ours, theirs), *seconds]
     if not ours.in_review:
         # A second payment of the same thing is money that nobody expects.
+        more = {row.payment_ref: row for row in rows if row.status == "paid"}
         known = {theirs.payment_ref, *ours.unexpected}
-        second = {row.payment_ref: row for row in rows if row.status == "paid"}
         found += [
-            _difference("unknown_here", ours, row)
-            for ref, row in second.items()
-            if ref not in known
+            _difference("unknown_here", ours, r) for ref, r in more.items() if ref not in known
         ]
     return found
+
+
+def _of_second(ours: OurPayment, theirs: ListedPayment) -> list[Found]:
+    given_back = ours.unexpected.get(theirs.payment_ref)
+    if ours.in_review or given_back is None or theirs.refunded.currency != ours.money.currency:
+        return []
+    return [_difference("refunded", ours, theirs)] if theirs.refunded.amount > given_back else []
 
 
 def _differences(ours: OurPayment, theirs: ListedPayment) -> list[Found]:

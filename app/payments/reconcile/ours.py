@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, cast, func, or_, select, update
+from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments.db import Database
@@ -20,6 +22,7 @@ from payments.orders.status import TAKEN
 from payments.reconcile.compare import OurPayment
 from payments.reconcile.theirs import Period
 from payments.refunds.amounts import UNDER_WAY, asked_back
+from payments.refunds.news import LOST_BY_REFUND
 
 BATCH: Final = 200
 
@@ -116,7 +119,7 @@ class Ours:
                 .order_by(Payment.created_at)
             )
             found = rows.all()
-            unexpected = await _unexpected(session, [payment for payment, *_ in found])
+            booked = await _booked(session, [payment for payment, *_ in found])
             return {
                 payment.id: OurPayment(
                     id=payment.id,
@@ -127,28 +130,49 @@ class Ours:
                     money=payment.money,
                     refunded=Money(payment.refunded - int(back), payment.currency),
                     paid_at=paid_at,
-                    under_way=int(under_way),
-                    unexpected=frozenset(unexpected.get(payment.id, ())),
+                    under_way=int(under_way) + _contested(payment),
+                    unexpected={
+                        ref: await suspense.given_back(session, payment, payment.currency, ref)
+                        for ref in booked[payment.order_id].unexpected.get(payment.id, ())
+                    },
                     waits=await _waits(session, payment),
+                    version=booked[payment.order_id].transfers,
                 )
                 for payment, paid_at, back, under_way in found
             }
 
 
-async def _unexpected(session: AsyncSession, payments: Sequence[Payment]) -> dict[UUID, list[str]]:
-    """Return the gateway's ids of what was booked as not ordered, by payment."""
-    refs: dict[UUID, list[str]] = {}
+@dataclass(slots=True)
+class _Booked:
+    """What is booked of an order: how often, and by the gateway's ids what was not ordered."""
+
+    transfers: int = 0
+    unexpected: dict[UUID, list[str]] = field(default_factory=dict)
+
+
+async def _booked(session: AsyncSession, payments: Sequence[Payment]) -> dict[UUID, _Booked]:
+    """Return what is booked, by order."""
+    found = {payment.order_id: _Booked() for payment in payments}
     for start in range(0, len(payments), BATCH):
         subjects = {f"order:{payment.order_id}" for payment in payments[start : start + BATCH]}
-        keys = await session.scalars(
-            select(TransferRow.key).where(
-                TransferRow.subject.in_(subjects), TransferRow.kind == "payment.unexpected"
+        order_id = cast(func.split_part(TransferRow.subject, ":", 2), PgUUID(as_uuid=True))
+        rows = await session.execute(
+            select(order_id, TransferRow.key, TransferRow.kind).where(
+                TransferRow.subject.in_(subjects)
             )
         )
-        for key in keys:
-            _, payment_id, ref = key.split(":", 2)
-            refs.setdefault(UUID(payment_id), []).append(ref)
-    return refs
+        for order, key, kind in rows:
+            of_order = found[order]
+            of_order.transfers += 1
+            if kind == "payment.unexpected":
+                _, payment_id, ref = key.split(":", 2)
+                of_order.unexpected.setdefault(UUID(payment_id), []).append(ref)
+    return found
+
+
+def _contested(payment: Payment) -> int:
+    """Return what its total of refunds may count that a dispute has booked."""
+    return payment.disputed if payment.gateway in LOST_BY_REFUND else 0
 
 
 async def _waits(session: AsyncSession, payment: Payment) -> bool:

@@ -6,8 +6,8 @@ something was given back in the period, whenever they were made; those that we h
 changed lately and the list has not; and those whose end nobody has told us.
 
 What is repaired goes through the inbox as the event that should have come, under a key made of what
-it says, so that two runs, or a run and a late event, have one effect. Whether it is repaired is
-what a second look at our books says, and not whether the event was taken.
+it says and how our books stood, so that two runs, or a run and a late event, have one effect.
+Whether it is repaired is what a second look at our books says, and not whether the event was taken.
 
 A row that cannot be read, compared or repaired is a line of the report and stops nothing else.
 """
@@ -232,7 +232,8 @@ def _event(gateway: Gateway, found: str, ours: OurPayment, theirs: ListedPayment
     return GatewayEvent(
         gateway=gateway.name,
         account=gateway.account,
-        key=f"reconciled:{theirs.payment_ref}:{kind}:{money.amount}",
+        # The same may be given back again when it has failed.
+        key=f"reconciled:{theirs.payment_ref}:{kind}:{money.amount}:{ours.version}",
         type=f"reconciled.{kind}",
         kind=kind,
         created=datetime.now(UTC),

@@ -151,6 +151,7 @@ class RazorpayServer(Server):
             # What the browser may have changed: another payment's id.
             "notes": {"payment_id": "00000000-0000-4000-8000-0000000000ff"},
             "created_at": int(time.time()), "status": "authorized", "email": "a@example.com",
+            "captured": False,
         }  # fmt: skip
         self.payments[ref] = payment
         if status == "captured":
@@ -160,8 +161,14 @@ class RazorpayServer(Server):
             found["status"] = "attempted"
         return payment
 
+    def give_up(self, order: str) -> tuple[Json, Json]:
+        """Let a customer pay, and give it back without a capture, as Razorpay does by itself."""
+        payment = self.attempt(order, "authorized")
+        refund = self.give_back(payment["id"], payment["amount"]) | {"status": "processed"}
+        return payment, refund
+
     def _capture(self, payment: Json) -> None:
-        payment |= {"status": "captured", "fee": payment["amount"] // 50}
+        payment |= {"status": "captured", "captured": True, "fee": payment["amount"] // 50}
         self.orders[payment["order_id"]] |= {"status": "paid", "amount_paid": payment["amount"]}
 
     def event(self, name: str, *, created: int | None = None, **entities: Json) -> bytes:
