@@ -178,6 +178,12 @@ def test_a_dispute_or_its_nearest_is_settled(walk: Walk) -> None:
     action, *values = walk.way.close_dispute
     walk.twin.befall(walk.way.name, action, dispute, *values)
     until(lambda: row.get_by_text("Lost").count(), "it is lost", lambda: page.goto(disputes))
+    if walk.way.name == "razorpay":
+        refunds = (
+            "SELECT count(*) FROM payments.webhook_inbox WHERE event_type = 'refund.processed' "  # noqa: S608
+            f"AND payment_id = '{walk.payment(order)}' AND state = 'refused'"
+        )
+        until(lambda: int(walk.platform.psql(refunds)), "what is lost is told as a refund as well")
     assert walk.booked(order, "disputed") == 0
     assert walk.booked(order, "gateway_clearing") == 0
 
