@@ -14,7 +14,7 @@ from payments.gateways.protocol import Charging
 from payments.money import Money
 from payments.orders.asking import UNFINISHED, ask, locked, record
 from payments.orders.models import Order, Payment
-from payments.orders.service import intend
+from payments.orders.service import intend, last_payment
 from payments.resources import Resources
 from payments.subscriptions.models import Invoice, Subscription
 from payments.subscriptions.plans import Plan
@@ -148,6 +148,13 @@ async def due_order(session: AsyncSession, subscription_id: UUID) -> Order | Non
     return await open_order(session, subscription_id) or await open_order(
         session, subscription_id, "change"
     )
+
+
+async def under_way(session: AsyncSession, subscription_id: UUID) -> bool:
+    """Whether a charge for a period was made, or will be, and nobody has told its end."""
+    order = await open_order(session, subscription_id)
+    last = await last_payment(session, order) if order else None
+    return last is not None and last.status in UNFINISHED | {"processing"}
 
 
 async def has_paid_period(session: AsyncSession, subscription_id: UUID) -> bool:

@@ -70,7 +70,7 @@ async def unpaid(session: AsyncSession, order: Order, payment: Payment, kind: st
 async def begin(
     session: AsyncSession, subscription: Subscription, invoice: Invoice, *, cause: str
 ) -> None:
-    """Begin the period that an invoice was for."""
+    """Begin the period that an invoice was for; one that is paused has it, and stays so."""
     start, end = invoice.period_start, invoice.period_end
     if subscription.period_end is None:
         # The first one, and the first after a long pause, begin when they are paid and not when
@@ -79,6 +79,8 @@ async def begin(
         subscription.anchor_day = start.day
         end = period_end(start, find(subscription.plan).interval, start.day)
     subscription.period_start, subscription.period_end = start, end
+    if subscription.status == "paused":
+        return  # while the charge was under way: no other follows
     await advance(session, subscription, "active", cause=cause)
     subscription.attempts, subscription.next_step_at = 0, end
 
@@ -86,14 +88,20 @@ async def begin(
 async def missed(
     session: AsyncSession, subscription: Subscription, *, now: datetime, cause: str
 ) -> None:
-    """Count an attempt that brought nothing; plan the next one, or end it after the last."""
+    """Count an attempt that brought nothing; plan the next one, or end it after the last.
+
+    Nothing more is tried where the customer paused while it was under way.
+    """
+    changed(session, topic(subscription))
+    if subscription.status == "paused":
+        await void_open(session, subscription)
+        return
     subscription.attempts += 1
     if subscription.attempts > len(DUNNING):
         await end(session, subscription, "canceled", now=now, cause="not paid")
         return
     await advance(session, subscription, "past_due", cause=cause)
     subscription.next_step_at = now + DUNNING[subscription.attempts - 1]
-    changed(session, topic(subscription))
 
 
 async def end(

@@ -366,7 +366,7 @@ async def cancel(
 async def pause(
     session: RequestSession, subscription_id: UUID, principal: CurrentPrincipal
 ) -> SubscriptionOut:
-    """Stop renewing; what is paid can be used to its end."""
+    """Stop renewing; what is paid can be used to its end, also by a charge that is under way."""
     view = await service.pause(session, customer_id=principal.id, subscription_id=subscription_id)
     return SubscriptionOut.of(view)
 

@@ -158,7 +158,10 @@ async def cancel(
 async def pause(
     session: AsyncSession, *, customer_id: UUID, subscription_id: UUID
 ) -> SubscriptionView:
-    """Stop renewing; what is paid can be used to its end. Raises `SubscriptionStateError`."""
+    """Stop renewing; what is paid can be used to its end, also by a charge that is under way.
+
+    Raises `NotFoundError`, `SubscriptionStateError`.
+    """
     row = await owned(session, customer_id, subscription_id)
     if not await advance(session, row, "paused", cause="asked by customer"):
         raise SubscriptionStateError(f"The subscription is {row.status}.")
@@ -172,12 +175,14 @@ async def resume(
 ) -> SubscriptionView:
     """Go on: as before with what is left of the period, or with a new one, once that is paid.
 
-    Until then nothing is open: of the period before the pause nothing is left.
+    Until then nothing is open: of the period before the pause nothing is left. While the next one
+    is being paid it goes on as before, too: a new one beside it would be charged for twice.
     """
     row = await owned(session, customer_id, subscription_id)
     now = billing.now()
     row.cancel_at_end = False
-    if row.status == "paused" and row.period_end is not None and row.period_end > now:
+    lasts = row.period_end is not None and row.period_end > now
+    if row.status == "paused" and (lasts or await billing.under_way(session, row.id)):
         had_paid = await billing.has_paid_period(session, row.id)
         await advance(session, row, "active" if had_paid else "trialing", cause="asked by customer")
         row.next_step_at = row.period_end

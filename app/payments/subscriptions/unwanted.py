@@ -1,4 +1,4 @@
-"""Money that came for nothing: its subscription has ended, or its change was given up meanwhile.
+"""Money that came for nothing: its subscription has ended, or what it was for was given up.
 
 A page stays open at the gateway for a while after what it was for is gone, and a bank may settle
 days later. Nobody keeps such money: it is refunded, by the same way as it came. Not into the
