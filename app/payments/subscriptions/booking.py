@@ -90,11 +90,14 @@ async def missed(
 ) -> None:
     """Count an attempt that brought nothing; plan the next one, or end it after the last.
 
-    Nothing more is tried where the customer paused while it was under way.
+    Nothing more is tried where the customer paused or cancelled while it was under way.
     """
     changed(session, topic(subscription))
     if subscription.status == "paused":
         await void_open(session, subscription)
+        return
+    if subscription.cancel_at_end:
+        await end(session, subscription, "canceled", now=now, cause="as asked")
         return
     subscription.attempts += 1
     if subscription.attempts > len(DUNNING):

@@ -355,6 +355,7 @@ async def cancel(
     """Cancel at the end of what is paid, or now.
 
     Nothing is refunded by this alone; `credit` goes into your wallet when the subscription ends.
+    While the next period is being paid, it is the last one; cancelled now, its money comes back.
     """
     view = await service.cancel(
         session, customer_id=principal.id, subscription_id=subscription_id, now=payload.now

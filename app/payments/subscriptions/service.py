@@ -144,6 +144,7 @@ async def cancel(
 ) -> SubscriptionView:
     """Cancel at the end of what is paid, or now; credit goes into the wallet when it ends.
 
+    While the next period is being paid, it is the last one; cancelled now, its money comes back.
     Raises `NotFoundError`.
     """
     row = await owned(session, customer_id, subscription_id)

@@ -77,11 +77,12 @@ async def _next(
     if subscription.status == "incomplete":
         await booking.end(session, subscription, "expired", now=now, cause="never paid")
         return None
-    if subscription.status == "past_due":
-        return await _retry(session, resources, subscription, now)
-    if subscription.cancel_at_end:
+    # What is under way ends first: paid, the period is had to its end, and it is the last one.
+    if subscription.cancel_at_end and not await billing.under_way(session, subscription.id):
         await booking.end(session, subscription, "canceled", now=now, cause="as asked")
         return None
+    if subscription.status == "past_due":
+        return await _retry(session, resources, subscription, now)
     return await _renew(session, resources, subscription, now)
 
 

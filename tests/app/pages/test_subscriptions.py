@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import httpx
@@ -11,6 +12,7 @@ from sqlalchemy import text
 from tests.app.pages.test_pages import check_page
 from tests.app.people.fixtures import Till
 from tests.app.people.site import Browser, Page, browser_on
+from tests.app.subscriptions.test_subscriptions import take_step
 
 HOME = "/subscriptions"
 
@@ -64,6 +66,23 @@ async def test_a_plan_is_begun_paid_paused_resumed_and_cancelled(
     now = await browser.get(cancel)
     await browser.client.post(cancel, data=now.forms[cancel] | {"when": "now"})
     assert "Ended" in (await browser.get(HOME)).words
+
+
+async def test_who_cancels_is_told_of_a_charge_that_is_under_way(
+    browser: Browser, site: FastAPI, till: Till
+) -> None:
+    await browser.join()
+    await begin(browser, "club-month")
+    await till.confirm(browser)
+    page = await browser.get(HOME)
+    (cancel,) = [a["href"] for a in page.of("a") if a.get("href", "").endswith("/cancel")]
+    assert "is under way" not in (await browser.get(cancel)).words
+    till.server.slow = True
+    later = datetime.now(UTC) + timedelta(days=32)
+    assert await take_step(site.state.resources, later) == ["active"]
+    sure = await browser.get(cancel)
+    check_page(sure)
+    assert "A payment for the next period is under way" in sure.words
 
 
 async def test_the_same_form_sent_twice_begins_one(

@@ -18,6 +18,7 @@ from tests.app.stripe_server import StripeServer, event
 from tests.app.subscriptions.test_fair import INVOICES, do, set_period
 from tests.app.subscriptions.test_subscriptions import active, press, row, take_step
 
+HOUR = timedelta(hours=1, minutes=1)
 MONTHS = timedelta(days=100)
 
 
@@ -148,3 +149,52 @@ async def test_who_resumes_while_the_charge_is_under_way_is_where_they_were_befo
     else:
         assert (found.status, found.attempts) == ("past_due", 1)
     await books(resources)
+
+
+async def test_who_cancels_has_the_period_that_was_being_paid_and_no_other(
+    renewal: Renewal, stripe_server: StripeServer, resources: Resources
+) -> None:
+    assert (await renewal.post("cancel"))["cancel_at_end"] is True
+    assert await renewal.step(datetime.now(UTC) + HOUR) == ["active"], "it waits for the bank"
+    await renewal.succeed()
+    found = await row(resources)
+    assert (found.status, found.period_start) == ("active", renewal.start)
+    assert await features(resources, ALICE) == {"club"}
+    assert await renewal.step(found.period_end) == ["canceled"]
+    assert len(stripe_server.intents) == 1
+    assert (await books(resources))[("gateway_clearing", "EUR")] == -1800
+
+
+async def test_who_cancels_is_not_charged_again_when_the_charge_fails(
+    renewal: Renewal, stripe_server: StripeServer, resources: Resources
+) -> None:
+    await renewal.post("cancel")
+    await renewal.fail()
+    found = await row(resources)
+    assert (found.status, found.next_step_at) == ("canceled", None)
+    assert await scalar(resources, INVOICES) == "paid,void"
+    assert await renewal.step(datetime.now(UTC) + MONTHS) == []
+    assert (await renewal.post("resume"))["code"] == "subscription_state"
+    assert len(stripe_server.intents) == 1
+    assert (await books(resources))[("gateway_clearing", "EUR")] == -900
+
+
+async def test_who_takes_a_cancellation_back_is_renewed_after_what_was_being_paid(
+    renewal: Renewal, stripe_server: StripeServer, resources: Resources
+) -> None:
+    await renewal.post("cancel")
+    await renewal.succeed()
+    assert (await renewal.post("resume"))["cancel_at_end"] is False
+    assert await renewal.step((await row(resources)).period_end) == ["active"]
+    assert len(stripe_server.intents) == 2
+    await books(resources)
+
+
+async def test_a_cancellation_that_an_earlier_release_lost_ends_the_retries(
+    renewal: Renewal, stripe_server: StripeServer, resources: Resources
+) -> None:
+    await renewal.fail()
+    assert (await row(resources)).status == "past_due"
+    await do(resources, "UPDATE payments.subscriptions SET cancel_at_end = true")
+    assert await renewal.step(datetime.now(UTC) + MONTHS) == ["canceled"]
+    assert len(stripe_server.intents) == 1
