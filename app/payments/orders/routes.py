@@ -273,7 +273,13 @@ async def retry_order(
             await reservation.finish(session, answer)
             answers.append(answer)
 
-        await service.retry(resources, order_id=order_id, customer_id=principal.id, finish=finish)
+        await service.retry(
+            resources,
+            order_id=order_id,
+            customer_id=principal.id,
+            request_key=reservation.request_key,
+            finish=finish,
+        )
         return answers[0]
 
     return await once(

@@ -7,13 +7,14 @@ the key are there, and `repair` asks again under the same key.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, ScalarSelect, cast, func, select
+from sqlalchemy import BigInteger, ScalarSelect, cast, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -144,10 +145,16 @@ async def _intend(
     gateway: Gateway,
     *,
     save_method: bool = False,
+    asked_by: str | None = None,
 ) -> Payment:
     """Write down what is about to be asked, and that somebody looks at what became of it."""
     payment = intend(
-        session, order, gateway, resources.settings.public_url, save_method=save_method
+        session,
+        order,
+        gateway,
+        resources.settings.public_url,
+        save_method=save_method,
+        asked_by=asked_by,
     )
     await session.flush()
     await jobs.enqueue(
@@ -167,16 +174,18 @@ async def retry(
     *,
     order_id: UUID,
     customer_id: UUID | None,
+    request_key: str | None = None,
     save_method: bool = False,
     finish: Finish | None = None,
 ) -> OrderView:
     """Make another payment page for an order whose last one came to nothing.
 
-    For its customer, or for anybody with `customer_id=None`. Raises `NotFoundError`,
-    `NotRetryableError`, `GatewayUnavailableError`.
+    For its customer, or for anybody with `customer_id=None`; one `request_key` makes one page.
+    Raises `NotFoundError`, `NotRetryableError`, `GatewayUnavailableError`.
     """
+    asked_by = hashlib.sha256(request_key.encode()).hexdigest() if request_key else None
     async with resources.database.transaction() as session:
-        payment = await _retried(resources, session, order_id, customer_id, save_method)
+        payment = await _retried(resources, session, order_id, customer_id, save_method, asked_by)
     return await _settle(resources, payment, failover=False, finish=finish)
 
 
@@ -186,14 +195,20 @@ async def _retried(
     order_id: UUID,
     customer_id: UUID | None,
     save_method: bool,
+    asked_by: str | None,
 ) -> Payment:
-    """Write down the next payment of a locked order."""
+    """Write down the next payment of a locked order, or return the last one.
+
+    An earlier run of the same request may have died after it had one written down.
+    """
     order = await session.scalar(
         select(Order).where(Order.id == order_id).with_for_update(key_share=True)
     )
     if order is None or customer_id not in (None, order.customer_id):
         raise NotFoundError(f"There is no order {order_id}.")
     last = await last_payment(session, order)
+    if last is not None and asked_by and await _has_asked(session, order, asked_by):
+        return last
     if order.status not in RETRYABLE | {"failed", "pending"} or not is_over(last):
         raise NotRetryableError(f"The order is {order.status}.")
     if await is_void(session, order.id):
@@ -202,7 +217,16 @@ async def _retried(
     gateway = resources.gateways.choose(
         order.money, kind=order.kind, avoid=tried, saving=save_method
     )
-    return await _intend(session, resources, order, gateway, save_method=save_method)
+    return await _intend(
+        session, resources, order, gateway, save_method=save_method, asked_by=asked_by
+    )
+
+
+async def _has_asked(session: AsyncSession, order: Order, asked_by: str) -> bool:
+    made = exists().where(
+        Payment.order_id == order.id, Payment.request["asked_by"].as_string() == asked_by
+    )
+    return bool(await session.scalar(select(made)))
 
 
 async def get(session: AsyncSession, *, customer_id: UUID, order_id: UUID) -> OrderView:
@@ -280,11 +304,12 @@ def intend(
     *,
     save_method: bool = False,
     method: str | None = None,
+    asked_by: str | None = None,
 ) -> Payment:
     """Write down what is about to be asked, and under which key.
 
     With a saved `method` it is charged without the customer; else they get a page, on which they
-    may be asked to let us keep one (`save_method`).
+    may be asked to let us keep one (`save_method`). `asked_by` is what a request finds it by.
     """
     payment_id = uuid4()
     now = datetime.now(UTC)
@@ -299,6 +324,7 @@ def intend(
         expires_at=now + CHECKOUT_LIFETIME,
         save_method=save_method,
     )
+    ours = {"method": method, "asked_by": asked_by}
     payment = Payment(
         id=payment_id,
         order_id=order.id,
@@ -306,7 +332,7 @@ def intend(
         account=gateway.account,
         status="intended",
         gateway_key=request.key,
-        request=request.as_json() | ({"method": method} if method else {}),
+        request=request.as_json() | {name: value for name, value in ours.items() if value},
         currency=order.currency,
         amount=order.amount,
         expires_at=request.expires_at,

@@ -6,12 +6,14 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from payments.errors import ProblemError
 from payments.orders import asking, suspense
 from payments.orders.models import Order, Payment
 from payments.refunds import service as refunds
 from payments.resources import Resources
+from payments.worker import tasks
 from tests.app.orders.helpers import books, deliver, order, scalar
 from tests.app.refunds.test_refunds import told
 from tests.app.stripe_server import StripeServer, charge, event
@@ -41,6 +43,68 @@ async def test_a_refused_order_gets_another_page_and_is_paid_once(
     assert (await client.get(created.headers["location"])).json()["status"] == "paid"
     assert (await retry(client, created, key="third")).status_code == 409
     await books(resources)
+
+
+async def killed(
+    client: httpx.AsyncClient, stripe: StripeServer, patched: pytest.MonkeyPatch, at: str
+) -> httpx.Response:
+    """Have an order refused, and the run of its retry die; returns the order's answer."""
+
+    async def crash(*_: object) -> None:
+        raise RuntimeError("killed")
+
+    stripe.faults = ["refuse"]
+    created = await order(client)
+    with patched.context() as patch:
+        patch.setattr(at, crash)
+        assert (await retry(client, created)).status_code == 500
+    return created
+
+
+async def repair_all(resources: Resources) -> None:
+    """Let the time of every payment's next look come, and look."""
+    async with resources.database.transaction() as session:
+        await session.execute(text("UPDATE payments.payments SET next_check_at = now()"))
+    await tasks.sweep(resources)
+
+
+@pytest.mark.parametrize("repaired", [True, False])
+@pytest.mark.parametrize(
+    "at", ["payments.orders.service.ask", "payments.idempotency.store.Reservation.finish"]
+)
+async def test_a_retry_whose_run_died_goes_on_under_its_key_and_makes_one_page(
+    client: httpx.AsyncClient,
+    stripe_server: StripeServer,
+    resources: Resources,
+    monkeypatch: pytest.MonkeyPatch,
+    at: str,
+    repaired: bool,
+) -> None:
+    created = await killed(client, stripe_server, monkeypatch, at)
+    if repaired:
+        await repair_all(resources)
+    assert (await retry(client, created, key="other")).json()["code"] == "not_retryable"
+    again = await retry(client, created)
+    (page,) = stripe_server.sessions.values()
+    assert (again.status_code, again.json().get("checkout_url")) == (201, page["url"])
+    assert (await retry(client, created)).json() == again.json()
+    assert await scalar(resources, "SELECT count(*) FROM payments.payments") == 2
+
+
+async def test_a_key_whose_page_has_expired_meanwhile_makes_no_other(
+    client: httpx.AsyncClient,
+    stripe_server: StripeServer,
+    resources: Resources,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    created = await killed(client, stripe_server, monkeypatch, "payments.orders.service.ask")
+    await repair_all(resources)
+    (page,) = stripe_server.sessions.values()
+    assert await told(resources, "checkout.session.expired", page) == "applied"
+    again = await retry(client, created)
+    assert (again.json()["status"], again.json()["checkout_url"]) == ("expired", None)
+    assert (await retry(client, created, key="other")).json()["checkout_url"]
+    assert len(stripe_server.sessions) == 2
 
 
 async def test_a_page_that_can_still_be_paid_is_not_replaced(
