@@ -111,6 +111,11 @@ def unsettled(theirs: Iterable[ListedPayment], ours: Iterable[OurPayment]) -> li
 
 
 def _of_payment(ours: OurPayment, rows: Sequence[ListedPayment]) -> list[Found]:
+    if ours.in_review:
+        # A person has it already; but what the gateway has given back waits for nobody.
+        theirs = decisive(rows, ours.payment_ref)
+        gone = ours.waits and theirs and theirs.status == "paid" and theirs.refunded == theirs.money
+        return [_difference("refunded", ours, theirs)] if theirs and gone else []
     # What we know to be a second sum is never what was ordered, also where it is listed alone.
     seconds = [one for row in rows for one in _of_second(ours, row)]
     theirs = decisive([r for r in rows if r.payment_ref not in ours.unexpected], ours.payment_ref)
@@ -119,29 +124,21 @@ def _of_payment(ours: OurPayment, rows: Sequence[ListedPayment]) -> list[Found]:
             return seconds
         ref = ours.payment_ref or ""
         return [Found(kind="unpaid_there", payment_ref=ref, ours=ours, theirs=None)]
-    found = [*_differences(ours, theirs), *seconds]
-    if not ours.in_review:
-        # A second payment of the same thing is money that nobody expects.
-        more = {row.payment_ref: row for row in rows if row.status == "paid"}
-        known = {theirs.payment_ref, *ours.unexpected}
-        found += [
-            _difference("unknown_here", ours, r) for ref, r in more.items() if ref not in known
-        ]
-    return found
+    # Another payment of the same thing is money that nobody expects.
+    known = {theirs.payment_ref, *ours.unexpected}
+    more = {row.payment_ref: row for row in rows if row.status == "paid"}
+    new = [_difference("unknown_here", ours, row) for ref, row in more.items() if ref not in known]
+    return [*_differences(ours, theirs), *seconds, *new]
 
 
 def _of_second(ours: OurPayment, theirs: ListedPayment) -> list[Found]:
     given_back = ours.unexpected.get(theirs.payment_ref)
-    if ours.in_review or given_back is None or theirs.refunded.currency != ours.money.currency:
+    if given_back is None or theirs.refunded.currency != ours.money.currency:
         return []
     return [_difference("refunded", ours, theirs)] if theirs.refunded.amount > given_back else []
 
 
 def _differences(ours: OurPayment, theirs: ListedPayment) -> list[Found]:
-    if ours.in_review:
-        # A person has it already; but what the gateway has given back waits for nobody.
-        gone = ours.waits and theirs.status == "paid" and theirs.refunded == theirs.money
-        return [_difference("refunded", ours, theirs)] if gone else []
     if theirs.status != "paid":
         return [_difference("unpaid_there", ours, theirs)] if ours.paid else []
     if not ours.paid:
