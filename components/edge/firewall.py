@@ -163,7 +163,7 @@ def _webhooks_from_elsewhere(webhooks: Sequence[paths.Webhook]) -> list[Rule]:
             "A webhook from an address that its gateway does not publish",
             either(conditions),
             rank=5,
-            otherwise="the service verifies every delivery's signature",
+            otherwise="the service refuses them as well, and verifies every signature",
         )
     ]
 
@@ -261,8 +261,7 @@ def _suspicious() -> Rule:
         expression=every(
             "not cf.client.bot",
             *(f"not {below(prefix)}" for prefix in (paths.API, paths.STATIC)),
-            *(f"not {below(prefix)}" for prefix in paths.WEBHOOK_PREFIXES[:1]),
-            f"not {one_of(PATH, paths.HEALTH)}",
+            f"not {one_of(PATH, (*paths.HEALTH, *paths.WEBHOOK_PATHS))}",
             either(['http.user_agent eq ""', f"ip.src.country eq {text(TOR)}", *agents]),
         ),
         action="managed_challenge",

@@ -251,9 +251,8 @@ def _covered(limit: Limit, *, blind: bool) -> str:
     parts = [either(conditions)]
     if limit.methods is not None and not blind:
         parts.insert(0, one_of(METHOD, limit.methods))
-    for webhook in paths.WEBHOOK_PREFIXES:
-        if any(webhook.startswith(prefix) for prefix in limit.prefixes):
-            parts.append(f"not {below(webhook)}")
+    if spared := [path for path in paths.WEBHOOK_PATHS if path.startswith(limit.prefixes)]:
+        parts.append(f"not {one_of(PATH, spared)}")
     return every(*parts)
 
 

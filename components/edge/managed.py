@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from components.edge import paths
 from components.edge.plans import CLOUDFLARE_MANAGED, OWASP
-from components.edge.rules import PATH, Rule, below, either, every, one_of
+from components.edge.rules import PATH, Rule, below, every, one_of
 
 SCORING_RULE: Final = "6179ae15870a4bb7b2d480d4843b323c"
 """The OWASP ruleset's last rule, which adds up the score (owasp-core-ruleset/configure-api)."""
@@ -51,7 +51,7 @@ class Exempt:
 EXCEPTIONS: Final = (
     Exempt(
         ref="webhook-bodies",
-        expression=either(below(prefix) for prefix in paths.WEBHOOK_PREFIXES),
+        expression=one_of(PATH, paths.WEBHOOK_PATHS),
         rulesets=(OWASP,),
         why="gateways' payloads quote what customers typed; the service verifies their signature",
     ),

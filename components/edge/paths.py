@@ -22,9 +22,6 @@ REGISTER: Final = ("/register", "/api/register", "/api/v1/register")
 CREATE_SUBSCRIPTION: Final = ("/api/v1/payments/create-subscription",)
 TRANSACTIONS: Final = ("/api/transactions", "/api/v1/transactions")
 
-WEBHOOK_PREFIXES: Final = ("/webhooks/", "/api/payments/webhook/")
-"""What no limit and no challenge ever covers, whichever gateway it belongs to."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Webhook:
@@ -73,3 +70,6 @@ WEBHOOKS: Final = (
     Webhook(gateway="paypal", paths=("/webhooks/paypal",)),
     Webhook(gateway="cryptomus", paths=("/webhooks/cryptomus",)),
 )
+
+WEBHOOK_PATHS: Final = tuple(path for hook in WEBHOOKS for path in hook.paths)
+"""What no limit and no challenge ever covers, whichever gateway it belongs to."""

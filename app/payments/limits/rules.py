@@ -8,12 +8,18 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-EXEMPT_PREFIXES: Final = ("/webhooks/", "/api/payments/webhook/", "/static/")
+EXEMPT_PREFIXES: Final = ("/webhooks/", "/static/")
 """Never counted, whatever the table says: a payment provider that is refused delivers late or
 not at all, and a page asks for all its files at once."""
 
-EXEMPT_PATHS: Final = frozenset({"/livez", "/readyz", "/health", "/api/health"})
-"""Nor these: who watches the service must not find it ill because others use it."""
+EXEMPT_PATHS: Final = frozenset(
+    {
+        *("/livez", "/readyz", "/health", "/api/health"),
+        *("/api/payments/webhook/razorpay", "/api/payments/webhook/razorpay/"),
+    }
+)
+"""Nor these. Who watches the service must not find it ill because others use it; and Razorpay
+delivers to a second place."""
 
 
 class Limit(BaseModel):

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from components.edge.paths import WEBHOOK_PATHS
 from payments.limits.rules import EXEMPT_PATHS, Limit, covering, parse
 
 LOGIN = Limit(
@@ -27,6 +28,7 @@ API = Limit(name="api", prefixes=("/api/",), requests=1000, period=3600)
         ("GET", "/apix", []),
         ("POST", "/webhooks/stripe", []),
         ("POST", "/api/payments/webhook/razorpay/", []),
+        ("POST", "/api/payments/webhook/stripe", ["api"]),
         ("GET", "/api/health", []),
     ],
 )
@@ -38,7 +40,7 @@ def test_a_request_is_counted_by_every_row_that_covers_it(
 
 def test_neither_providers_nor_probes_are_ever_counted() -> None:
     everything = Limit(name="all", prefixes=("/",), requests=1, period=1)
-    for path in (*EXEMPT_PATHS, "/webhooks/paypal", "/api/payments/webhook/razorpay"):
+    for path in (*EXEMPT_PATHS, *WEBHOOK_PATHS):
         assert covering((everything,), "POST", path) == ()
 
 

@@ -17,6 +17,7 @@ from components.edge.limits import LIMITS, Limit
 from components.edge.rules import Rule
 from tests.components.edge import conditions
 from tests.components.edge.wanted import PLANS, firewalls, limits
+from twin.rules import check
 
 
 @settings(deadline=None, max_examples=200)
@@ -134,14 +135,19 @@ def test_the_seeds_limits_are_what_the_seeds_say() -> None:
         assert [limit.name, f"{limit.requests}/{limit.period} {then}"] == row[:2]
 
 
-def test_no_limit_covers_a_webhook_or_a_health_check() -> None:
-    for limit in LIMITS:
-        rule = fitting.fit_limits([limit], plans.ENTERPRISE).rules[0]
-        for path in (*paths.HEALTH, *(path for hook in paths.WEBHOOKS for path in hook.paths)):
-            assert path not in limit.paths
-            if any(path.startswith(prefix) for prefix in limit.prefixes):
-                spared = [w for w in paths.WEBHOOK_PREFIXES if path.startswith(w)]
-                assert f'not starts_with(http.request.uri.path, "{spared[0]}")' in rule.expression
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_limit_covers_a_webhook_or_a_health_check(method: str) -> None:
+    everything = Limit(
+        name="all", prefixes=("/",), requests=1, period=60, action="managed_challenge"
+    )
+    for limit in (*LIMITS, everything):
+        (rule,) = fitting.fit_limits([limit], plans.ENTERPRISE).rules
+        covers = check(rule.expression, phase="http_ratelimit", plan="enterprise").compile()
+        for path in (*paths.HEALTH, *paths.WEBHOOK_PATHS):
+            assert not covers({"http.request.method": method, "http.request.uri.path": path})
+        if limit.prefixes:
+            beside = f"{limit.prefixes[0]}payments/webhook/stripe"
+            assert covers({"http.request.method": method, "http.request.uri.path": beside})
 
 
 def test_the_service_gets_the_same_table() -> None:

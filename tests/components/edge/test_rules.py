@@ -91,7 +91,8 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("POST /webhooks/stripe/", {"source": STRIPE}, "pass"),
     ("POST /webhooks/razorpay", {"http.user_agent": ""}, "spared"),
     ("POST /api/payments/webhook/razorpay/", {"http.user_agent": ""}, "spared"),
-    ("POST /webhooks/unknown", {"http.user_agent": ""}, "pass"),
+    ("POST /webhooks/unknown", {"http.user_agent": ""}, "managed_challenge"),
+    ("GET /webhooks/razorpay", {"http.user_agent": ""}, "pass"),
     ("GET /livez", {"http.user_agent": ""}, "spared"),
     ("POST /readyz", {}, "pass"),
     ("GET /anything", {"http.host": "ssh.example.com", "http.user_agent": ""}, "spared"),
@@ -170,6 +171,7 @@ def _matching(fitted: whole.Fitted, phase: Phase, fields: dict[str, Any]) -> lis
         ("GET /api/v1/orders", ["api"]),
         ("GET /api/transactionsx", ["api"]),
         ("POST /api/payments/webhook/razorpay/", []),
+        ("POST /api/payments/webhook/stripe", ["api"]),
         ("POST /webhooks/stripe", []),
         ("GET /livez", []),
         ("GET /", []),
@@ -244,8 +246,13 @@ def test_what_a_ruleset_excepts_stands_before_it(fitted: whole.Fitted) -> None:
         f"paranoia-level-{level}" for level in (2, 3, 4)
     ]
     assert owasp["rules"][0]["action"] == "block"
-    excepted = _matching(fitted, "http_request_firewall_managed", _request("POST /webhooks/stripe"))
-    assert "webhook-bodies" in excepted
+    for path, excepted in (
+        ("/webhooks/stripe", True),
+        ("/api/payments/webhook/razorpay/", True),
+        ("/api/payments/webhook/stripe", False),
+    ):
+        found = _matching(fitted, "http_request_firewall_managed", _request(f"POST {path}"))
+        assert ("webhook-bodies" in found) is excepted, path
 
 
 def test_bot_fight_mode_is_off_everywhere(fitted: whole.Fitted) -> None:
