@@ -1,20 +1,15 @@
-"""Where a stack's gateways deliver, and from where: one setting for the edge and the service."""
+"""Where a stack's gateways deliver, and from where: the same for the edge and the service."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from components.edge.paths import WEBHOOKS, Webhook
-from stacks.settings_gateways import Gateway, Gateways
-
-
-def sources(gateway: Gateway) -> list[str]:
-    """The addresses that the settings name for a gateway's deliveries; none: anywhere."""
-    return [str(source) for source in gateway.webhook_sources]
+from stacks.settings_gateways import Gateways
 
 
 def webhooks(gateways: Gateways) -> tuple[Webhook, ...]:
-    """The webhooks of the gateways that the stack has, for its edge.
+    """The webhooks of the gateways that the stack has.
 
     Without a setting they come from where the gateway says; what stands in for it is elsewhere.
     """
@@ -24,8 +19,13 @@ def webhooks(gateways: Gateways) -> tuple[Webhook, ...]:
         section = offered.get(hook.gateway)
         if section is None:
             continue
-        named = tuple(sources(section))
+        named = tuple(str(source) for source in section.webhook_sources)
         if named or section.api_base:
             hook = replace(hook, sources=named)
         found.append(hook)
     return tuple(found)
+
+
+def sources(gateways: Gateways) -> dict[str, tuple[str, ...]]:
+    """From where each of them may deliver, by name; none: from anywhere."""
+    return {hook.gateway: hook.sources for hook in webhooks(gateways)}

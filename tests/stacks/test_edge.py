@@ -45,6 +45,15 @@ def test_stripe_delivers_from_its_own_addresses_and_a_stand_in_from_anywhere(
     assert _sources(_loaded(folder, "local"))["stripe"] == (), "the twin is not at Stripe's"
 
 
+@pytest.mark.parametrize("name", stackfiles.STACKS)
+def test_the_service_refuses_what_the_edge_refuses(folder: Path, name: str) -> None:
+    stack = _loaded(folder, name)
+    told = payment_gateways(stack).variables()
+    for gateway, sources in _sources(stack).items():
+        given = told.get(f"PAYMENTS_{gateway.upper()}_WEBHOOK_SOURCES")
+        assert given == (",".join(sources) or None), gateway
+
+
 def test_a_gateways_addresses_can_be_named(folder: Path) -> None:
     stack = _loaded(folder, "prod", _with_razorpay(["203.0.113.0/24"]))
     found = _sources(stack)
