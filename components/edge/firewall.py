@@ -261,7 +261,7 @@ def _suspicious() -> Rule:
         expression=every(
             "not cf.client.bot",
             *(f"not {below(prefix)}" for prefix in (paths.API, paths.STATIC)),
-            f"not {one_of(PATH, (*paths.HEALTH, *paths.WEBHOOK_PATHS))}",
+            f"not {one_of(PATH, paths.MACHINES)}",
             either(['http.user_agent eq ""', f"ip.src.country eq {text(TOR)}", *agents]),
         ),
         action="managed_challenge",

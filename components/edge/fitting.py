@@ -251,7 +251,7 @@ def _covered(limit: Limit, *, blind: bool) -> str:
     parts = [either(conditions)]
     if limit.methods is not None and not blind:
         parts.insert(0, one_of(METHOD, limit.methods))
-    if spared := [path for path in paths.WEBHOOK_PATHS if path.startswith(limit.prefixes)]:
+    if spared := [path for path in paths.MACHINES if path.startswith(limit.prefixes)]:
         parts.append(f"not {one_of(PATH, spared)}")
     return every(*parts)
 

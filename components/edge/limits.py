@@ -3,7 +3,7 @@
 The edge enforces what its plan can say (`fitting`); the service enforces every row exactly, with
 counters that all replicas share. Both count per visitor address; a row `per` caller is counted by
 the service for whoever a key or a session belongs to, which only the service can tell. Webhooks and
-health checks are never counted (`paths.WEBHOOK_PATHS`, `paths.HEALTH`).
+health checks are never counted (`paths.MACHINES`).
 """
 
 from __future__ import annotations

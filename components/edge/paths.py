@@ -15,7 +15,7 @@ ADMIN_API: Final = "/api/admin"
 STATIC: Final = "/static/"
 LOGIN_FORM: Final = "/login"
 
-HEALTH: Final = ("/livez", "/readyz", "/health")
+HEALTH: Final = ("/livez", "/readyz", "/health", "/api/health")
 
 LOGIN: Final = ("/login", "/api/auth/login", "/api/v1/auth/login")
 REGISTER: Final = ("/register", "/api/register", "/api/v1/register")
@@ -72,4 +72,6 @@ WEBHOOKS: Final = (
 )
 
 WEBHOOK_PATHS: Final = tuple(path for hook in WEBHOOKS for path in hook.paths)
-"""What no limit and no challenge ever covers, whichever gateway it belongs to."""
+
+MACHINES: Final = (*HEALTH, *WEBHOOK_PATHS)
+"""What no limit and no challenge ever covers: whoever calls it cannot solve one."""

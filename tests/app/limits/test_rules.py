@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from fastapi.routing import APIRoute
 
-from components.edge.paths import WEBHOOK_PATHS
+from components.edge.paths import HEALTH, MACHINES
 from payments.limits.rules import EXEMPT_PATHS, Limit, covering, parse
+from payments.ops.health import Health, router
 
 LOGIN = Limit(
     name="login", methods=("POST",), paths=("/login", "/api/v1/auth/login"),
@@ -40,8 +42,15 @@ def test_a_request_is_counted_by_every_row_that_covers_it(
 
 def test_neither_providers_nor_probes_are_ever_counted() -> None:
     everything = Limit(name="all", prefixes=("/",), requests=1, period=1)
-    for path in (*EXEMPT_PATHS, *WEBHOOK_PATHS):
+    for path in (*EXEMPT_PATHS, *MACHINES):
         assert covering((everything,), "POST", path) == ()
+
+
+def test_the_edge_spares_what_the_service_spares_and_every_health_check() -> None:
+    assert set(MACHINES) >= EXEMPT_PATHS
+    health = Health({}, release="tests", draining=lambda: False)
+    served = [route.path for route in router(health).routes if isinstance(route, APIRoute)]
+    assert sorted(served) == sorted(HEALTH)
 
 
 @pytest.mark.parametrize(

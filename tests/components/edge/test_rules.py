@@ -94,6 +94,8 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("POST /webhooks/unknown", {"http.user_agent": ""}, "managed_challenge"),
     ("GET /webhooks/razorpay", {"http.user_agent": ""}, "pass"),
     ("GET /livez", {"http.user_agent": ""}, "spared"),
+    ("HEAD /api/health", {"http.user_agent": ""}, "spared"),
+    ("GET /api/healthx", {"http.user_agent": ""}, "pass"),
     ("POST /readyz", {}, "pass"),
     ("GET /anything", {"http.host": "ssh.example.com", "http.user_agent": ""}, "spared"),
     # People and programs pass.
@@ -174,6 +176,8 @@ def _matching(fitted: whole.Fitted, phase: Phase, fields: dict[str, Any]) -> lis
         ("POST /api/payments/webhook/stripe", ["api"]),
         ("POST /webhooks/stripe", []),
         ("GET /livez", []),
+        ("GET /api/health", []),
+        ("GET /api/health/", ["api"]),
         ("GET /", []),
     ],
 )
