@@ -21,6 +21,7 @@ def edge(s: Settings) -> Iterator[Problem]:
     yield from _plan(s)
     yield from _admins(s)
     yield from _webhooks(s)
+    yield from _ssh_names(s)
 
 
 def _hsts(s: Settings) -> Iterator[Problem]:
@@ -35,16 +36,44 @@ def _hsts(s: Settings) -> Iterator[Problem]:
 
 
 def _redirects(s: Settings) -> Iterator[Problem]:
+    suffix = "." + s.zone.name
     for index, name in enumerate(s.edge.redirect_from):
         field = f"edge.redirect-from.{index}"
         if name == s.hostname:
             yield _problem(field, name, "it would redirect to itself", "name other hosts here")
-        elif name != s.zone.name and not name.endswith("." + s.zone.name):
+        elif name != s.zone.name and not name.endswith(suffix):
             yield _problem(
                 field,
                 name,
                 f"it is not in the zone {s.zone.name}, whose edge would have to answer it",
-                f"use {s.zone.name} or a name such as www.{s.zone.name}",
+                f"use {s.zone.name} or a name such as www{suffix}",
+            )
+        elif name != s.zone.name and "." in name.removesuffix(suffix):
+            yield _problem(
+                field,
+                name,
+                "Cloudflare's universal certificate covers the zone and one label below it: "
+                "browsers would show an error instead of the redirect",
+                f"use one label, for example {name.split('.')[0]}{suffix}",
+            )
+        if name in s.edge.redirect_from[:index]:
+            yield _problem(
+                field,
+                name,
+                "it stands here twice, and its record cannot be made twice",
+                "remove one of the two",
+            )
+
+
+def _ssh_names(s: Settings) -> Iterator[Problem]:
+    for index, name in enumerate(s.edge.redirect_from):
+        if name in s.ssh_hostnames:
+            yield _problem(
+                f"edge.redirect-from.{index}",
+                name,
+                "with access.ssh: true this name leads to a droplet's SSH: an update would fail in "
+                "the middle, at the second record of one name",
+                "name other hosts here, or set access.ssh: false",
             )
 
 

@@ -111,6 +111,7 @@ ALLOWED: list[tuple[str, str, Any]] = [
     ("local", "payments:app.image", TAG),
     ("staging", "payments:stripe-secret-key", "placeholder"),
     ("prod", "payments:stripe-webhook-secrets", None),
+    ("prod", "payments:edge.redirect-from", ["example.com", "www.example.com", "ssh.example.com"]),
 ]
 
 
