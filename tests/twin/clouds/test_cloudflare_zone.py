@@ -254,6 +254,21 @@ def test_the_delegation_is_computed_from_the_zones_key() -> None:
     assert again["ds"] == made["ds"], "a registrar's DS record must stay right"
 
 
+def test_dnssec_is_pending_until_the_registrar_publishes_the_record() -> None:
+    account = handlers()
+    dnssec, zone = account.resource("ZoneDnssec"), account.ctx.account["cloudflare"]["zones"][0]
+    made = account.create("ZoneDnssec", {"zoneId": ZONE, "status": "active"}).outputs
+    assert made["status"] == "active", "the provider answers what it asked for"
+    assert dnssec.read(account.ctx, ZONE, made) == made, "the twin's registrar publishes at once"
+    zone["ds_published"] = False
+    waiting = dnssec.read(account.ctx, ZONE, made)
+    assert waiting == {**made, "status": "pending"}
+    zone["ds_published"] = True
+    assert dnssec.read(account.ctx, ZONE, waiting) == made
+    off = {**made, "status": "disabled"}
+    assert dnssec.read(account.ctx, ZONE, off) == off
+
+
 def test_two_resources_cannot_manage_what_a_zone_has_one_of() -> None:
     account = handlers()
     account.create("BotManagement", _bots(fightMode=False))

@@ -17,13 +17,17 @@ TUNNEL_CONFIG: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Zone:
-    """A zone; `plan` is free, pro, business or enterprise, `addons` what was bought beside it."""
+    """A zone; `plan` is free, pro, business or enterprise, `addons` what was bought beside it.
+
+    `ds_published`: its registrar publishes the zone's DS record as soon as there is one.
+    """
 
     id: str
     name: str
     plan: str
     account_id: str
     addons: frozenset[str] = frozenset()
+    ds_published: bool = True
 
 
 def authorize(ctx: Context) -> None:
@@ -42,6 +46,7 @@ def zones(ctx: Context) -> Iterator[Zone]:
             plan=zone.get("plan", "free"),
             account_id=zone.get("account_id", ""),
             addons=frozenset(zone.get("addons", ())),
+            ds_published=zone.get("ds_published", True),
         )
 
 

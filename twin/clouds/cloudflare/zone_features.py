@@ -91,9 +91,19 @@ class _OnePerZone(Resource):
 
 
 class ZoneDnssec(_OnePerZone):
-    """Signing of a zone. Deleting it switches signing off."""
+    """Signing of a zone. Deleting it switches signing off.
+
+    The API says `pending` until the registrar publishes the DS record (dns/dnssec/dnssec-states).
+    The provider keeps the `active` that it asked for, and takes over what the API says at a Read.
+    """
 
     token = DNSSEC
+
+    def read(self, ctx: Context, id: str, outputs: Props) -> Props | None:
+        if outputs["status"] == "disabled":
+            return outputs
+        published = require_zone(ctx, outputs["zoneId"]).ds_published
+        return {**outputs, "status": "active" if published else "pending"}
 
     def made(self, ctx: Context, inputs: Props, before: Props) -> Props:
         zone = require_zone(ctx, inputs["zoneId"])
