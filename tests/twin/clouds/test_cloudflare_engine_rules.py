@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 
 from tests.twin.clouds.accounts import ACCOUNT, ACCOUNT_ID, CF_TOKEN, ZONE_ID
 from tests.twin.conftest import Engine, StartEngine
+from tools import drift
 from twin.clouds import cloudflare
 from twin.protocol.resource import Context
 
@@ -86,6 +88,24 @@ def test_nothing_changes_by_itself_and_everything_goes(
     gone = engine.destroy()
     assert gone.code == 0, gone.output
     assert paper_context.store.all() == []
+
+
+def test_dnssec_that_waits_for_the_registrar_is_known_by_the_engines_log(
+    start_engine: StartEngine, paper_context: Context
+) -> None:
+    account = deepcopy(ACCOUNT)
+    (zone,) = (it for it in account["cloudflare"]["zones"] if it["id"] == ZONE_ID)
+    zone["ds_published"] = False
+    engine = start_engine(cloudflare.package(), context=replace(paper_context, account=account))
+    engine.program(program())
+    assert engine.up().code == 0
+    assert engine.up().steps == {}, "who does not ask the API is not told"
+    waiting = engine.preview("--refresh", "--expect-no-changes")
+    assert waiting.code != 0, waiting.output
+    (change,) = drift.would_change(engine.folder / "events.json")
+    assert drift.waits_for_registrar(change), change
+    zone["ds_published"] = True
+    assert engine.preview("--refresh", "--expect-no-changes").code == 0
 
 
 def test_a_renamed_ruleset_collides_with_itself_unless_it_goes_first(engine: Engine) -> None:
