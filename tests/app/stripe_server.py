@@ -12,7 +12,7 @@ import hmac
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -34,6 +34,8 @@ class StripeServer(Disputes):
     """State and knobs. `faults` are used up one per create call."""
 
     url: str = ""
+    key: str = KEY
+    """What lets callers in; who has another one is told so before anything else."""
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
     keys: dict[str, tuple[dict[str, str], str]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
@@ -52,11 +54,19 @@ class StripeServer(Disputes):
     refund_status: str = "succeeded"
     numbers: Any = field(default_factory=itertools.count)
 
+    def guarded(self, call: Callable[[Request], Awaitable[Response]]) -> Any:
+        """Return a call that wants the key."""
+
+        async def answer(request: Request) -> Response:
+            if request.headers.get("authorization") != f"Bearer {self.key}":
+                return error(401, "api_key_expired")
+            return await call(request)
+
+        return answer
+
     async def create(self, request: Request) -> Response:
         """POST /v1/checkout/sessions."""
         self.creates += 1
-        if request.headers.get("authorization") != f"Bearer {KEY}":
-            return error(401, "api_key_invalid")
         fault = self.faults.pop(0) if self.faults else None
         if fault == "fail":
             return error(500, "broken")
@@ -290,21 +300,22 @@ class StripeServer(Disputes):
 async def serve() -> AsyncIterator[StripeServer]:
     """Run the server on a free port of this loop."""
     state = StripeServer()
+    paths = [
+        ("/v1/checkout/sessions", state.create, "POST"),
+        ("/v1/checkout/sessions", state.listed, "GET"),
+        ("/v1/checkout/sessions/{ref}", state.retrieve, "GET"),
+        ("/v1/payment_intents", state.intent_create, "POST"),
+        ("/v1/payment_intents", state.intent_list, "GET"),
+        ("/v1/payment_intents/{ref}", state.intent_retrieve, "GET"),
+        ("/v1/refunds", state.refund, "POST"),
+        ("/v1/refunds", state.refund_list, "GET"),
+        ("/v1/charges", state.charge_list, "GET"),
+        ("/v1/balance", state.balance, "GET"),
+        ("/v1/disputes", state.dispute_list, "GET"),
+        ("/v1/disputes/{ref}", state.dispute, "GET"),
+    ]
     app = Starlette(
-        routes=[
-            Route("/v1/checkout/sessions", state.create, methods=["POST"]),
-            Route("/v1/checkout/sessions", state.listed, methods=["GET"]),
-            Route("/v1/checkout/sessions/{ref}", state.retrieve, methods=["GET"]),
-            Route("/v1/payment_intents", state.intent_create, methods=["POST"]),
-            Route("/v1/payment_intents", state.intent_list, methods=["GET"]),
-            Route("/v1/payment_intents/{ref}", state.intent_retrieve, methods=["GET"]),
-            Route("/v1/refunds", state.refund, methods=["POST"]),
-            Route("/v1/refunds", state.refund_list, methods=["GET"]),
-            Route("/v1/charges", state.charge_list, methods=["GET"]),
-            Route("/v1/balance", state.balance, methods=["GET"]),
-            Route("/v1/disputes", state.dispute_list, methods=["GET"]),
-            Route("/v1/disputes/{ref}", state.dispute, methods=["GET"]),
-        ]
+        routes=[Route(path, state.guarded(call), methods=[m]) for path, call, m in paths]
     )
     server = uvicorn.Server(
         uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=0)

@@ -17,6 +17,7 @@ from prometheus_client import Counter, Gauge
 
 from payments.gateways.protocol import (
     GatewayBusyError,
+    GatewayForbiddenError,
     GatewayRefusedError,
     GatewayUnknownError,
 )
@@ -91,8 +92,11 @@ class Breaker:
         self._probing = self._probing or probe
         try:
             yield
-        except (GatewayRefusedError, GatewayBusyError):
+        except (GatewayRefusedError, GatewayBusyError) as error:
             self._answered()
+            if isinstance(error, GatewayForbiddenError):
+                # Until somebody mends our key there, or its rights, no call of the kind will do.
+                log.error("gateway.forbidden", gateway=self._gateway, reason=error.code)
             raise
         except GatewayUnknownError:
             self._did_not_answer()

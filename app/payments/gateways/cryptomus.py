@@ -22,7 +22,7 @@ from typing import Any, Final, Literal
 from payments.gateways import units
 from payments.gateways.breaker import Breaker
 from payments.gateways.config import CRYPTOMUS_API, CryptomusSettings
-from payments.gateways.http import JsonApi, code
+from payments.gateways.http import JsonApi, code, refused
 from payments.gateways.protocol import (
     Checkout,
     CheckoutRequest,
@@ -253,7 +253,7 @@ class CryptomusGateway:
             "POST", path, headers=headers, content=content, params=params
         )
         if status >= 400 or not isinstance(answer, dict) or answer.get("state") != 0:
-            raise GatewayRefusedError(f"status_{status}")
+            raise refused(status, f"status_{status}")
         return answer.get("result")
 
 

@@ -14,7 +14,12 @@ from typing import Any, Final
 
 import httpx
 
-from payments.gateways.protocol import GatewayBusyError, GatewayUnknownError
+from payments.gateways.protocol import (
+    GatewayBusyError,
+    GatewayForbiddenError,
+    GatewayRefusedError,
+    GatewayUnknownError,
+)
 from payments.trust import context_with_extra
 
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
@@ -94,6 +99,11 @@ class JsonApi:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+
+def refused(status: int, code: str) -> GatewayRefusedError:
+    """Return the error that a 4xx is: whoever is not let in learns nothing of earlier calls."""
+    return (GatewayForbiddenError if status in (401, 403) else GatewayRefusedError)(code)
 
 
 def code(value: object, default: str = "refused") -> str:

@@ -22,7 +22,7 @@ from typing import Any, Final
 from payments.gateways import paypal_events, units
 from payments.gateways.breaker import Breaker
 from payments.gateways.config import PAYPAL_API, PaypalSettings
-from payments.gateways.http import JsonApi, code
+from payments.gateways.http import JsonApi, code, refused
 from payments.gateways.paypal_certificates import Certificates
 from payments.gateways.paypal_disputes import PATH as DISPUTES
 from payments.gateways.paypal_disputes import PaypalDisputes
@@ -31,6 +31,7 @@ from payments.gateways.protocol import (
     CheckoutRequest,
     GatewayBusyError,
     GatewayEvent,
+    GatewayForbiddenError,
     GatewayRefusedError,
     GatewayUnknownError,
     InvalidWebhookError,
@@ -336,7 +337,7 @@ class PaypalGateway:
                 issue = _issue(answer)
                 if issue in KEY_IN_USE:
                     raise GatewayBusyError(issue)
-                raise GatewayRefusedError(issue)
+                raise refused(status, issue)
             if not isinstance(answer, dict):
                 raise GatewayUnknownError(f"status {status}, and no object")
             return answer
@@ -359,7 +360,7 @@ class PaypalGateway:
             content=b"grant_type=client_credentials",
         )
         if status >= 400:
-            raise GatewayRefusedError(_issue(answer))
+            raise GatewayForbiddenError(_issue(answer))
         with documented():
             lifetime = float(answer["expires_in"]) - TOKEN_MARGIN_SECONDS
             self._token = text_token(answer["access_token"]), time.monotonic() + lifetime

@@ -62,6 +62,10 @@ class GatewayRefusedError(Exception):
         self.code = code
 
 
+class GatewayForbiddenError(GatewayRefusedError):
+    """We are not let in, or not to this: of earlier calls under the key that says nothing."""
+
+
 class InvalidWebhookError(Exception):
     """The delivery is not from the gateway, not fresh, or not an event. The text is for the log."""
 

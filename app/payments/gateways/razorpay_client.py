@@ -19,11 +19,8 @@ import razorpay  # type: ignore[import-untyped]
 import requests
 from requests.adapters import HTTPAdapter
 
-from payments.gateways.protocol import (
-    GatewayBusyError,
-    GatewayRefusedError,
-    GatewayUnknownError,
-)
+from payments.gateways.http import refused
+from payments.gateways.protocol import GatewayBusyError, GatewayUnknownError
 from payments.trust import context_with_extra
 
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
@@ -162,7 +159,7 @@ def _judge(status: int, body: object) -> None:
         raise GatewayBusyError(f"status {status}")
     if status >= 500 or status == 408 or status < 400:
         raise GatewayUnknownError(f"status {status}")
-    raise GatewayRefusedError(_code(body))
+    raise refused(status, _code(body))
 
 
 def _code(body: object) -> str:

@@ -27,6 +27,7 @@ from payments.gateways.protocol import (
     CheckoutRequest,
     GatewayBusyError,
     GatewayEvent,
+    GatewayForbiddenError,
     GatewayRefusedError,
     GatewayUnknownError,
     ListedPayment,
@@ -372,11 +373,9 @@ async def _outcome() -> AsyncIterator[None]:
     except stripe.CardError as error:
         intent = getattr(error.error, "payment_intent", None)
         raise _Declined(error.code or "card_declined", intent.id if intent else None) from error
-    except (
-        stripe.InvalidRequestError,
-        stripe.AuthenticationError,
-        stripe.PermissionError,
-    ) as error:
+    except (stripe.AuthenticationError, stripe.PermissionError) as error:
+        raise GatewayForbiddenError(error.code or type(error).__name__) from error
+    except stripe.InvalidRequestError as error:
         if error.http_status == 409:  # the same key is being worked on elsewhere
             raise GatewayBusyError("the key is in use") from error
         raise GatewayRefusedError(error.code or type(error).__name__) from error

@@ -21,6 +21,7 @@ from payments.gateways.protocol import (
     EventKind,
     Gateway,
     GatewayEvent,
+    GatewayForbiddenError,
     GatewayRefusedError,
     GatewayUnknownError,
 )
@@ -46,8 +47,11 @@ def is_over(payment: Payment | None) -> bool:
     return payment.status == "failed" and payment.checkout_ref is None
 
 
-async def ask(gateway: Gateway, payment: Payment) -> Answer:
-    """Ask for the payment page, or charge, under the payment's key. No transaction may be open."""
+async def ask(gateway: Gateway, payment: Payment, *, again: bool) -> Answer:
+    """Ask for the payment page, or charge, under the payment's key. No transaction may be open.
+
+    `again`: somebody may have asked before. Not to be let in says nothing of what came of that.
+    """
     request = CheckoutRequest.from_json(payment.request)
     method: str | None = payment.request.get("method")
     operation = "charge" if method else "checkout"
@@ -60,6 +64,8 @@ async def ask(gateway: Gateway, payment: Payment) -> Answer:
             else:
                 raise GatewayRefusedError("saved_methods_not_offered")
         except GatewayRefusedError as error:
+            if again and isinstance(error, GatewayForbiddenError):
+                return GatewayUnknownError(str(error))
             attempt.outcome = "refused"
             return error
         except GatewayUnknownError as error:

@@ -100,7 +100,7 @@ def _is_over(payment: Payment) -> bool:
 async def _finish_call(resources: Resources, gateway: Gateway, payment: Payment) -> None:
     """Find out whether the call took effect, by making it again while that is safe."""
     if datetime.now(UTC) - payment.created_at < KEY_LIFETIME:
-        answer = await ask(gateway, payment)
+        answer = await ask(gateway, payment, again=True)
     else:
         answer = await find(gateway, payment) or GatewayRefusedError("never_created")
     async with resources.database.transaction() as session:

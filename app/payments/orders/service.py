@@ -83,14 +83,14 @@ async def place(
     chosen = resources.gateways.choose(money, kind=product.kind, wanted=gateway)
     async with resources.database.transaction() as session:
         order = await _insert_order(session, customer_id, request_key, product, money, quantity)
-        payment = await last_payment(session, order)
-        if payment is None:
-            payment = await _intend(session, resources, order, chosen)
-    return await _settle(resources, payment, failover=gateway is None, finish=finish)
+        earlier = await last_payment(session, order)
+        payment = earlier or await _intend(session, resources, order, chosen)
+    again, failover = earlier is not None, gateway is None
+    return await _settle(resources, payment, again=again, failover=failover, finish=finish)
 
 
 async def _settle(
-    resources: Resources, payment: Payment, *, failover: bool, finish: Finish | None
+    resources: Resources, payment: Payment, *, again: bool, failover: bool, finish: Finish | None
 ) -> OrderView:
     """Ask for a payment's page and record the answer; with `failover` ask the next who is able.
 
@@ -101,7 +101,7 @@ async def _settle(
     while True:
         answer = None
         if payment.status in UNFINISHED:
-            answer = await ask(resources.gateways.need(payment.gateway), payment)
+            answer = await ask(resources.gateways.need(payment.gateway), payment, again=again)
         async with resources.database.transaction() as session:
             order, payment = await locked(session, payment.id)
             if answer is not None:
@@ -185,8 +185,10 @@ async def retry(
     """
     asked_by = hashlib.sha256(request_key.encode()).hexdigest() if request_key else None
     async with resources.database.transaction() as session:
-        payment = await _retried(resources, session, order_id, customer_id, save_method, asked_by)
-    return await _settle(resources, payment, failover=False, finish=finish)
+        payment, again = await _retried(
+            resources, session, order_id, customer_id, save_method, asked_by
+        )
+    return await _settle(resources, payment, again=again, failover=False, finish=finish)
 
 
 async def _retried(
@@ -196,8 +198,8 @@ async def _retried(
     customer_id: UUID | None,
     save_method: bool,
     asked_by: str | None,
-) -> Payment:
-    """Write down the next payment of a locked order, or return the last one.
+) -> tuple[Payment, bool]:
+    """Return the next payment of a locked order, written down now, or the last one and True.
 
     An earlier run of the same request may have died after it had one written down.
     """
@@ -208,7 +210,7 @@ async def _retried(
         raise NotFoundError(f"There is no order {order_id}.")
     last = await last_payment(session, order)
     if last is not None and asked_by and await _has_asked(session, order, asked_by):
-        return last
+        return last, True
     if order.status not in RETRYABLE | {"failed", "pending"} or not is_over(last):
         raise NotRetryableError(f"The order is {order.status}.")
     if await is_void(session, order.id):
@@ -217,9 +219,10 @@ async def _retried(
     gateway = resources.gateways.choose(
         order.money, kind=order.kind, avoid=tried, saving=save_method
     )
-    return await _intend(
+    made = await _intend(
         session, resources, order, gateway, save_method=save_method, asked_by=asked_by
     )
+    return made, False
 
 
 async def _has_asked(session: AsyncSession, order: Order, asked_by: str) -> bool:

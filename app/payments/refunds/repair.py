@@ -41,7 +41,7 @@ async def repair(resources: Resources, refund_id: UUID) -> str | None:
     if row is None:
         return None
     if service.is_askable(row):
-        answer: Answer | None = await service.ask(resources, row)
+        answer: Answer | None = await service.ask(resources, row, again=True)
     else:
         answer = await _find(resources, row)
     async with resources.database.transaction() as session:

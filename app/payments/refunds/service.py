@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from payments import jobs
 from payments.errors import ConflictError, NotFoundError, UnprocessableError
 from payments.gateways.protocol import (
+    GatewayForbiddenError,
     GatewayRefusedError,
     GatewayUnknownError,
     Refund,
@@ -94,12 +95,12 @@ async def request(
     wallet's top-up that was spent), `GatewayUnavailableError`.
     """
     async with resources.database.transaction() as session:
-        row = await _existing(session, request_key, payment_id, money)
+        row, again = await _existing(session, request_key, payment_id, money), True
         if row is None:
-            row = await _intend(
+            row, again = await _intend(
                 session, resources, payment_id, money, reason, requested_by, request_key
             )
-    answer = await ask(resources, row) if is_askable(row) else None
+    answer = await ask(resources, row, again=again) if is_askable(row) else None
     async with resources.database.transaction() as session:
         order, payment, row = await locked_refund(session, row.id)
         if answer is not None:
@@ -121,8 +122,11 @@ def is_askable(row: RefundRow) -> bool:
     return row.status in ASKABLE and datetime.now(UTC) - row.created_at < KEY_LIFETIME
 
 
-async def ask(resources: Resources, row: RefundRow) -> Answer:
-    """Ask the gateway under the refund's own key. No transaction may be open."""
+async def ask(resources: Resources, row: RefundRow, *, again: bool) -> Answer:
+    """Ask the gateway under the refund's own key. No transaction may be open.
+
+    `again`: somebody may have asked before. Not to be let in says nothing of what came of that.
+    """
     asked = request_of(row)
     gateway = resources.gateways.need(row.request["gateway"])
     if not isinstance(gateway, Refunding):
@@ -131,6 +135,8 @@ async def ask(resources: Resources, row: RefundRow) -> Answer:
         try:
             refund = await gateway.refund(asked)
         except GatewayRefusedError as error:
+            if again and isinstance(error, GatewayForbiddenError):
+                return GatewayUnknownError(str(error))
             attempt.outcome = "refused"
             return error
         except GatewayUnknownError as error:
@@ -219,15 +225,18 @@ async def _intend(
     reason: str,
     requested_by: str,
     request_key: str,
-) -> RefundRow:
-    """Reserve the amount on the locked payment, and write down what is about to be asked."""
+) -> tuple[RefundRow, bool]:
+    """Reserve the amount on the locked payment, and write down what is about to be asked.
+
+    Returns it, and whether another request had written it down before.
+    """
     if await session.scalar(select(Payment.id).where(Payment.id == payment_id)) is None:
         raise NotFoundError(f"There is no payment {payment_id}.")
     order, payment = await locked(session, payment_id)
     # Another request with this key may have been first while this one waited for the lock.
     earlier = await _existing(session, request_key, payment_id, money)
     if earlier is not None:
-        return earlier
+        return earlier, True
     wanted = _allowed(payment, await amounts.under_way(session, payment), money)
     gateway = resources.gateways.need(payment.gateway)
     if not isinstance(gateway, Refunding) or not gateway.takes(wanted):
@@ -258,7 +267,7 @@ async def _intend(
     )
     if order.kind == "top_up":
         await holds.hold(session, order, row)
-    return row
+    return row, False
 
 
 def _allowed(payment: Payment, under_way: int, money: Money | None) -> Money:

@@ -113,12 +113,15 @@ async def _intend(
     return payment.id
 
 
-async def collect(resources: Resources, payment_id: UUID) -> Payment:
-    """Ask the gateway for a payment that was written down, and record its answer."""
+async def collect(resources: Resources, payment_id: UUID, *, again: bool) -> Payment:
+    """Ask the gateway for a payment that was written down, and record its answer.
+
+    `again`: it was written down earlier, so that somebody may have asked before.
+    """
     async with resources.database.transaction() as session:
         payment = await session.get_one(Payment, payment_id)
     if payment.status in UNFINISHED:
-        answer = await ask(resources.gateways.need(payment.gateway), payment)
+        answer = await ask(resources.gateways.need(payment.gateway), payment, again=again)
         async with resources.database.transaction() as session:
             order, payment = await locked(session, payment_id)
             await record(session, order, payment, answer)

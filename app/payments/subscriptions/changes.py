@@ -50,6 +50,7 @@ async def change_plan(
         row = await owned(session, customer_id, subscription_id)
         # An earlier run of the same request may have died after it had this written down.
         order = await session.scalar(select(Order).where(Order.request_key == order_key))
+        again = order is not None
         if order is None:
             order = await _change(session, resources, row, plan, order_key)
         changed(session, booking.topic(row))
@@ -57,7 +58,7 @@ async def change_plan(
             return await _finished(session, row, finish)
         payment = await last_payment(session, order)
     if payment is not None:
-        await billing.collect(resources, payment.id)
+        await billing.collect(resources, payment.id, again=again)
     async with resources.database.transaction() as session:
         return await _finished(session, await session.get_one(Subscription, row.id), finish)
 

@@ -81,7 +81,7 @@ async def create(
     plan = find(plan_key)
     price = plan.price(currency)
     now = billing.now()
-    payment_id = None
+    payment_id, again = None, False
     async with resources.database.transaction() as session:
         await one_at_a_time(session, f"subscriptions:{customer_id}")
         known = await session.scalar(
@@ -105,10 +105,11 @@ async def create(
         order = await billing.open_order(session, subscription.id)
         if order is not None and subscription.status == "incomplete":
             last = await last_payment(session, order)
+            again = last is not None
             payment_id = last.id if last else await billing.intend_page(session, resources, order)
         subscription_id = subscription.id
     if payment_id is not None:
-        await billing.collect(resources, payment_id)
+        await billing.collect(resources, payment_id, again=again)
     async with resources.database.transaction() as session:
         view = await view_of(session, await session.get_one(Subscription, subscription_id))
         if finish is not None:
@@ -130,7 +131,7 @@ async def pay(resources: Resources, *, customer_id: UUID, subscription_id: UUID)
         last = await last_payment(session, order)
     if last is not None and last.status in PAYABLE | UNFINISHED:
         if last.checkout_url is None and not last.request.get("method"):
-            last = await billing.collect(resources, last.id)  # the answer was lost
+            last = await billing.collect(resources, last.id, again=True)  # the answer was lost
         if last.checkout_url is not None or last.status in UNFINISHED:
             return last.checkout_url
     retried = await orders.retry(

@@ -62,7 +62,7 @@ async def step(
             return None
         charge = await _next(session, resources, subscription, moment)
     if charge is not None:
-        await billing.collect(resources, charge)
+        await billing.collect(resources, charge, again=False)
     async with resources.database.transaction() as session:
         return (await session.get_one(Subscription, subscription_id)).status
 

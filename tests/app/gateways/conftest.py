@@ -9,11 +9,14 @@ import pytest
 import pytest_asyncio
 
 from payments.gateways.config import CryptomusSettings, PaypalSettings, RazorpaySettings
+from payments.resources import Resources
 from payments.settings import ServiceSettings
 from tests.app.gateways import cryptomus_server, paypal_server, razorpay_server
+from tests.app.gateways.counters import Counter, Cryptomus, Paypal, Razorpay, Stripe
 from tests.app.gateways.cryptomus_server import CryptomusServer
 from tests.app.gateways.paypal_server import PaypalServer
 from tests.app.gateways.razorpay_server import RazorpayServer
+from tests.app.stripe_server import StripeServer
 
 
 @pytest_asyncio.fixture
@@ -80,3 +83,22 @@ def settings(
         "outgoing_ca": paypal.authority,
     }
     return settings.model_copy(update=updates | changes)
+
+
+@pytest.fixture(params=["stripe", "razorpay", "paypal", "cryptomus"])
+def counter(
+    request: pytest.FixtureRequest,
+    stripe_server: StripeServer,
+    razorpay: RazorpayServer,
+    paypal: PaypalServer,
+    cryptomus: CryptomusServer,
+    resources: Resources,
+) -> Counter:
+    """Each gateway in turn."""
+    counters: list[Counter] = [
+        Stripe(stripe_server),
+        Razorpay(razorpay),
+        Paypal(paypal, resources),
+        Cryptomus(cryptomus),
+    ]
+    return next(one for one in counters if one.name == request.param)

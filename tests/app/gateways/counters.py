@@ -14,12 +14,13 @@ from payments.resources import Resources
 from tests.app.gateways.cryptomus_server import CryptomusServer
 from tests.app.gateways.paypal_server import PaypalServer
 from tests.app.gateways.razorpay_server import RazorpayServer
-from tests.app.stripe_server import StripeServer
+from tests.app.stripe_server import KEY, StripeServer
 
 
 class Counter(Protocol):
     """A gateway's counter. `fee` is what it keeps of a payment, None where it does not tell."""
 
+    server: Any
     name: str
     fee: int | None
 
@@ -43,6 +44,9 @@ class Counter(Protocol):
 
     def garble(self) -> None:
         """Put a row into the list that is not as documented."""
+
+    def lock(self, locked: bool) -> None:
+        """Take our key for none of theirs, or for one again."""
 
 
 @dataclass
@@ -78,6 +82,9 @@ class Stripe:
     def garble(self) -> None:
         odd = {"id": "ch_odd", "object": "charge", "created": int(time.time()), "status": "new"}
         self.server.charges.append(odd | {"payment_intent": "pi_odd"})
+
+    def lock(self, locked: bool) -> None:
+        self.server.key = "sk_test_another" if locked else KEY
 
     def _charges(self, page: str) -> list[dict[str, Any]]:
         return [c for c in self.server.charges if c["payment_intent"] == f"pi_{page}"]
@@ -117,6 +124,9 @@ class Razorpay:
         self.server.payments["pay_odd"] = {
             "id": "pay_odd", "order_id": "order_odd", "created_at": int(time.time()),
         }  # fmt: skip
+
+    def lock(self, locked: bool) -> None:
+        self.server.shut = locked
 
     def _payments(self, page: str) -> list[dict[str, Any]]:
         return [p for p in self.server.payments.values() if p["order_id"] == page]
@@ -163,6 +173,9 @@ class Paypal:
              "transaction_initiation_date": now, "transaction_amount": {"value": "many"}}
         )  # fmt: skip
 
+    def lock(self, locked: bool) -> None:
+        self.server.shut = locked
+
 
 @dataclass
 class Cryptomus:
@@ -196,3 +209,6 @@ class Cryptomus:
     def garble(self) -> None:
         odd = {"uuid": "odd", "order_id": "odd", "payment_status": "paid", "amount": None}
         self.server.invoices["odd"] = odd
+
+    def lock(self, locked: bool) -> None:
+        self.server.shut = locked

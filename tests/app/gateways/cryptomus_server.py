@@ -30,7 +30,7 @@ class CryptomusServer(Server):
 
     def refusal(self, fault: Fault) -> Response:
         """Return an error of Cryptomus's form."""
-        status = {"fail": 500, "busy": 429}.get(fault, 422)
+        status = {"fail": 500, "busy": 429, "forbid": 401}.get(fault, 422)
         return JSONResponse({"state": 1, "message": "no"}, status)
 
     async def create(self, request: Request) -> Response:

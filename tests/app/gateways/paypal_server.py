@@ -108,6 +108,8 @@ class PaypalServer(Server):
 
     def refusal(self, fault: Fault) -> Response:
         """Return an error of PayPal's form."""
+        if fault == "forbid":
+            return _error(403, "NOT_AUTHORIZED", "PERMISSION_DENIED")
         status = {"fail": 500, "busy": 429}.get(fault, 422)
         return _error(status, "UNPROCESSABLE_ENTITY", "PAYEE_ACCOUNT_RESTRICTED")
 

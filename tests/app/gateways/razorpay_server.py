@@ -37,7 +37,7 @@ class RazorpayServer(Server):
 
     def refusal(self, fault: Fault) -> Response:
         """Return an error of Razorpay's form."""
-        status = {"fail": 500, "busy": 409}.get(fault, 400)
+        status = {"fail": 500, "busy": 409, "forbid": 401}.get(fault, 400)
         code = "SERVER_ERROR" if fault == "fail" else "BAD_REQUEST_ERROR"
         return _error(status, code, "the card 4111111111111111 was named here")
 

@@ -15,17 +15,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-Fault = Literal["fail", "fail_after_commit", "refuse", "busy", "garbage"]
+Fault = Literal["fail", "fail_after_commit", "refuse", "forbid", "busy", "garbage"]
 Json = dict[str, Any]
 
 
 @dataclass
 class Server:
-    """State and knobs. `faults` are used up, one per call that changes something."""
+    """State and knobs. `faults` are used up, one per call that changes something.
+
+    While it is `shut` nobody is let in: their key is not known any more.
+    """
 
     url: str = ""
     calls: list[tuple[str, str]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    shut: bool = False
     numbers: Any = field(default_factory=lambda: itertools.count(1))
 
     def refusal(self, fault: Fault) -> Response:
@@ -37,8 +41,10 @@ class Server:
 
         async def answer(request: Request) -> Response:
             self.calls.append((request.method, request.url.path))
+            if self.shut:
+                return self.refusal("forbid")
             fault = self.faults.pop(0) if self.faults and request.method == "POST" else None
-            if fault in ("fail", "refuse", "busy"):
+            if fault in ("fail", "refuse", "forbid", "busy"):
                 return self.refusal(fault)
             response: Response = await call(request)
             if fault == "fail_after_commit":

@@ -5,45 +5,21 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import httpx
-import pytest
 from sqlalchemy import text
 
 from payments.reconcile.report import Report
 from payments.reconcile.service import reconcile
 from payments.resources import Resources
 from tests.app.backends import Cluster
-from tests.app.gateways.counters import Counter, Cryptomus, Paypal, Razorpay, Stripe
-from tests.app.gateways.cryptomus_server import CryptomusServer
+from tests.app.gateways.counters import Counter
 from tests.app.gateways.helpers import place
-from tests.app.gateways.paypal_server import PaypalServer
-from tests.app.gateways.razorpay_server import RazorpayServer
 from tests.app.orders.helpers import books
 from tests.app.reconcile.aging import age
-from tests.app.stripe_server import StripeServer
 
 DAYS = 20
 LOST = ("unpaid_here", True)
 GIVEN_BACK = ("refunded", True)
 ODD = ("error", False)
-
-
-@pytest.fixture(params=["stripe", "razorpay", "paypal", "cryptomus"])
-def counter(
-    request: pytest.FixtureRequest,
-    stripe_server: StripeServer,
-    razorpay: RazorpayServer,
-    paypal: PaypalServer,
-    cryptomus: CryptomusServer,
-    resources: Resources,
-) -> Counter:
-    """Each gateway in turn."""
-    counters: list[Counter] = [
-        Stripe(stripe_server),
-        Razorpay(razorpay),
-        Paypal(paypal, resources),
-        Cryptomus(cryptomus),
-    ]
-    return next(one for one in counters if one.name == request.param)
 
 
 async def night(

@@ -68,7 +68,7 @@ async def test_a_crash_before_the_call_is_repaired(
     resources: Resources,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def crash(*_: object) -> None:
+    async def crash(*_: object, **__: object) -> None:
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patched:

@@ -16,7 +16,7 @@ from payments.resources import Resources
 from payments.worker import tasks
 from tests.app.orders.helpers import books, deliver, order, scalar
 from tests.app.refunds.test_refunds import told
-from tests.app.stripe_server import StripeServer, charge, event
+from tests.app.stripe_server import KEY, StripeServer, charge, event
 
 
 async def retry(client: httpx.AsyncClient, created: httpx.Response, key: str = "again") -> Any:
@@ -50,7 +50,7 @@ async def killed(
 ) -> httpx.Response:
     """Have an order refused, and the run of its retry die; returns the order's answer."""
 
-    async def crash(*_: object) -> None:
+    async def crash(*_: object, **__: object) -> None:
         raise RuntimeError("killed")
 
     stripe.faults = ["refuse"]
@@ -89,6 +89,24 @@ async def test_a_retry_whose_run_died_goes_on_under_its_key_and_makes_one_page(
     assert (again.status_code, again.json().get("checkout_url")) == (201, page["url"])
     assert (await retry(client, created)).json() == again.json()
     assert await scalar(resources, "SELECT count(*) FROM payments.payments") == 2
+
+
+async def test_a_retry_whose_run_died_waits_until_we_are_let_in_again(
+    client: httpx.AsyncClient,
+    stripe_server: StripeServer,
+    resources: Resources,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    created = await killed(client, stripe_server, monkeypatch, "payments.orders.service.record")
+    stripe_server.key = "sk_test_another"
+    await retry(client, created)
+    last = "SELECT status FROM payments.payments ORDER BY created_at DESC LIMIT 1"
+    assert await scalar(resources, last) == "unknown"
+    stripe_server.key = KEY
+    await repair_all(resources)
+    view = (await client.get(created.headers["location"])).json()
+    (page,) = stripe_server.sessions.values()
+    assert view["checkout_url"] == page["url"]
 
 
 async def test_a_key_whose_page_has_expired_meanwhile_makes_no_other(
