@@ -28,6 +28,7 @@ from payments.gateways.protocol import (
     CheckoutRequest,
     EventKind,
     GatewayEvent,
+    GatewayForbiddenError,
     GatewayRefusedError,
     GatewayUnknownError,
     InvalidWebhookError,
@@ -111,6 +112,8 @@ class CryptomusGateway:
         """Look for the invoice by its order id."""
         try:
             invoice = await self._call("/v1/payment/info", {"order_id": str(request.payment_id)})
+        except GatewayForbiddenError:
+            raise
         except GatewayRefusedError:
             return None
         return _checkout(invoice)
@@ -171,6 +174,8 @@ class CryptomusGateway:
         """Look at an invoice, which is both the page and the payment."""
         try:
             invoice = await self._call("/v1/payment/info", {"uuid": checkout_ref or payment_ref})
+        except GatewayForbiddenError:
+            raise
         except GatewayRefusedError:
             return None
         with documented():

@@ -283,6 +283,8 @@ class PaypalGateway:
             return paypal_events.of(hint, "ignored", self.account)
         try:
             return await self._looked_at(hint)
+        except GatewayForbiddenError as error:
+            raise GatewayUnknownError(str(error)) from error  # to be delivered again
         except GatewayRefusedError:
             # PayPal knows of no such object: made up, or none of this application's.
             return paypal_events.of(hint, "ignored", self.account)

@@ -21,6 +21,7 @@ from payments.gateways.protocol import (
     Checkout,
     CheckoutRequest,
     GatewayEvent,
+    GatewayForbiddenError,
     GatewayRefusedError,
     ListedDispute,
     ListedPayment,
@@ -184,6 +185,8 @@ class RazorpayGateway:
                     attempts = await self._client.order_payments(checkout_ref)
                 elif payment_ref is not None:
                     attempts = [await self._client.payment(payment_ref)]
+        except GatewayForbiddenError:
+            raise
         except GatewayRefusedError:
             return None  # an id that they do not know is refused like any other wrong value
         with documented():
@@ -265,6 +268,8 @@ class _Disputes:
         try:
             async with self._breaker.call():
                 found = await self._client.dispute(dispute_ref)
+        except GatewayForbiddenError:
+            raise
         except GatewayRefusedError:
             return None  # an id that they do not know is refused like any other wrong value
         with documented():

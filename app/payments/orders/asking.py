@@ -84,8 +84,9 @@ async def find(gateway: Gateway, payment: Payment) -> Answer | None:
         if method is None:
             return await gateway.find_checkout(request)
         return await gateway.find_charge(request, method) if isinstance(gateway, Charging) else None
-    except GatewayUnknownError as error:
-        return error
+    except (GatewayUnknownError, GatewayRefusedError) as error:
+        # The look was refused, and not what is looked for.
+        return GatewayUnknownError(str(error))
 
 
 async def record(session: AsyncSession, order: Order, payment: Payment, answer: Answer) -> None:

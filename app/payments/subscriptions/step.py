@@ -13,7 +13,12 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from payments.gateways.protocol import Charging, GatewayRefusedError, GatewayUnknownError
+from payments.gateways.protocol import (
+    Charging,
+    GatewayForbiddenError,
+    GatewayRefusedError,
+    GatewayUnknownError,
+)
 from payments.ops.logs import get_logger
 from payments.orders.asking import is_over
 from payments.orders.models import Payment
@@ -190,6 +195,8 @@ async def learn_method(resources: Resources, subscription_id: UUID, payment_id: 
     except (GatewayUnknownError, GatewayRefusedError) as error:
         # Without it the next period is paid on a page; that is no reason to fail for ever.
         log.warning("subscription.method_unknown", payment_id=str(payment_id), error=str(error))
+        if isinstance(error, GatewayForbiddenError):
+            raise GatewayUnknownError(str(error)) from error  # nothing was said of the method
         if isinstance(error, GatewayUnknownError):
             raise
         return

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from payments.gateways.breaker import Breaker
 from payments.gateways.protocol import GatewayForbiddenError
+from payments.orders import repair as payment_repair
 from payments.refunds import service as refunds
 from payments.refunds.service import RefundTooLargeError
 from payments.resources import Resources
@@ -18,11 +19,14 @@ from tests.app.gateways.counters import Counter
 from tests.app.gateways.helpers import COFFEE, give_back, look, payment, place
 from tests.app.gateways.paypal_server import PaypalServer
 from tests.app.gateways.razorpay_server import RazorpayServer
+from tests.app.gateways.test_paypal import deliver, paid
 from tests.app.orders.helpers import order, scalar
 from tests.app.stripe_server import StripeServer
 
 REFUND = "SELECT status FROM payments.refunds"
 REFUNDING = ["stripe", "razorpay", "paypal"]
+FINDING = ["stripe", "razorpay", "cryptomus"]
+"""At PayPal an order cannot be looked for: one that nobody was shown is paid by nobody."""
 
 
 async def test_a_first_call_that_is_not_let_in_has_made_nothing(
@@ -57,6 +61,27 @@ async def test_a_page_whose_answer_was_lost_waits_until_we_are_let_in_again(
     assert len(counter.pages()) == 1
 
 
+@pytest.mark.parametrize("counter", FINDING, indirect=True)
+async def test_a_page_that_may_not_be_looked_for_is_not_taken_for_none(
+    client: httpx.AsyncClient,
+    counter: Counter,
+    resources: Resources,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counter.server.faults = ["fail_after_commit"]
+    await place(client, counter.name)
+    before = await payment(resources)
+    monkeypatch.setattr(payment_repair, "KEY_LIFETIME", timedelta())
+    counter.lock(True)
+    await look(resources)
+    found = await payment(resources)
+    assert found["status"] == "unknown"
+    assert found["last_error"] != before["last_error"], "it says why"
+    counter.lock(False)
+    await look(resources)
+    assert (await payment(resources))["status"] == "open"
+
+
 @pytest.mark.parametrize("counter", REFUNDING, indirect=True)
 @pytest.mark.parametrize("lifetime", [timedelta(hours=23), timedelta()], ids=["asked", "found"])
 async def test_a_refund_whose_answer_was_lost_stays_reserved_until_we_are_let_in_again(
@@ -85,6 +110,19 @@ async def test_a_refund_whose_answer_was_lost_stays_reserved_until_we_are_let_in
     assert len(counter.server.refunds) == 1
 
 
+async def test_what_may_not_be_looked_at_is_not_taken_for_none(
+    client: httpx.AsyncClient, counter: Counter, resources: Resources
+) -> None:
+    await place(client, counter.name)
+    gateway: Any = resources.gateways.need(counter.name)
+    counter.lock(True)
+    with pytest.raises(GatewayForbiddenError):
+        await gateway.find_payment(payment_ref=None, checkout_ref=counter.pages()[0])
+    if gateway.disputes is not None:
+        with pytest.raises(GatewayForbiddenError):
+            await gateway.disputes.find("PP-D-1")
+
+
 async def test_a_client_that_gets_no_token_is_not_let_in(
     client: httpx.AsyncClient,
     paypal: PaypalServer,
@@ -99,6 +137,20 @@ async def test_a_client_that_gets_no_token_is_not_let_in(
     await look(resources)
     found = await payment(resources)
     assert (found["status"], found["last_error"]) == ("unknown", "invalid_client")
+
+
+async def test_a_delivery_that_cannot_be_looked_at_is_delivered_again(
+    client: httpx.AsyncClient, paypal: PaypalServer, resources: Resources
+) -> None:
+    capture = await paid(client, paypal, resources)
+    other = paypal.event("BILLING.PLAN.CREATED", {"id": "1"})
+    assert (await deliver(client, paypal, other)).status_code == 200, "the certificate is known"
+    refund = paypal.give_back(capture, {"currency_code": "EUR", "value": "3.00"})
+    body = paypal.event("PAYMENT.CAPTURE.REFUNDED", refund)
+    paypal.shut = True
+    assert (await deliver(client, paypal, body)).status_code == 503
+    paypal.shut = False
+    assert (await deliver(client, paypal, body)).json() == {"status": "applied"}
 
 
 async def test_that_we_are_not_let_in_is_logged_and_opens_no_circuit() -> None:

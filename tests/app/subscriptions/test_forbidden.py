@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from sqlalchemy import text
 
+from payments.gateways.protocol import GatewayUnknownError
 from payments.resources import Resources
 from tests.app.orders.helpers import books, scalar
 from tests.app.stripe_server import KEY, StripeServer
@@ -61,4 +63,22 @@ async def test_a_change_whose_asker_died_is_not_given_up_when_the_key_has_ended(
     await look(resources)
     found = await row(resources)
     assert (found.plan, found.next_plan) == ("club-plus-month", None)
+    assert len(stripe_server.intents) == 1
+
+
+async def test_what_can_be_charged_is_asked_for_until_we_are_let_in(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    await active(client, stripe_server, resources)
+    async with resources.database.transaction() as session:
+        await session.execute(
+            text("UPDATE payments.subscriptions SET method_ref = NULL, gateway = NULL")
+        )
+    end = (await row(resources)).period_end
+    stripe_server.key = ENDED
+    with pytest.raises(GatewayUnknownError):
+        await take_step(resources, end)
+    assert (await row(resources)).status == "active", "no page is asked for"
+    stripe_server.key = KEY
+    assert await take_step(resources, end) == ["active"]
     assert len(stripe_server.intents) == 1
