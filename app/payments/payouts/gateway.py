@@ -1,5 +1,8 @@
 """What gateways send to our bank: from their clearing account to the bank's, and back if it failed.
 
+Where more was given back than came, a gateway takes the rest from our bank: a payout below zero
+(support.stripe.com, negative balances), booked as any other.
+
 News may come in any order: a payout that is told to have failed first was paid before, and the two
 are booked together.
 """
@@ -26,7 +29,7 @@ Result = tuple[Literal["applied", "refused", "failed"], str | None]
 async def apply(session: AsyncSession, event: GatewayEvent) -> Result:
     """Apply the news of a payout."""
     money, ref = event.money, event.payout_ref
-    if money is None or ref is None or money.amount <= 0:
+    if money is None or ref is None or money.amount == 0:
         return "failed", "a payout without an amount or an id"
     # There is no row to lock before the first news; the id's own lock stands for it.
     await one_at_a_time(session, f"payout:{event.gateway}:{event.account}:{ref}")

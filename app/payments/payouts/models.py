@@ -12,7 +12,7 @@ from payments.schema.base import SCHEMA, Base, Created, RandomId
 
 
 class GatewayPayout(Base):
-    """What a gateway has sent to our bank, and whether it arrived."""
+    """What a gateway has sent to our bank, or taken from it (below zero), and whether it did."""
 
     __tablename__ = "gateway_payouts"
     __table_args__ = (UniqueConstraint("gateway", "account", "payout_ref"),)

@@ -21,7 +21,7 @@ from payments.payouts.service import PayoutMovedError, ProgramAskedError, SamePe
 from payments.resources import Resources
 from tests.app.backends import MIGRATOR, Cluster
 from tests.app.orders.helpers import books
-from tests.app.refunds.test_refunds import paid, told
+from tests.app.refunds.test_refunds import ask, paid, told
 from tests.app.stripe_server import StripeServer
 
 ADA, GRACE = UUID(int=1), UUID(int=2)
@@ -54,14 +54,36 @@ async def test_what_a_gateway_pays_out_moves_to_the_bank_once(
     assert await told(resources, "payout.paid", payout(amount=1)) == "failed"
 
 
-async def test_a_gateways_payout_that_failed_is_back_whatever_came_first(
+async def test_what_a_gateway_takes_from_the_bank_moves_back_to_it_once(
     client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    """After a payout of everything, refunds are more than what the gateway has of ours."""
+    await paid(client, stripe_server)
+    await told(resources, "payout.paid", payout(amount=2490))
+    await ask(resources, 1000)
+    assert (await books(resources))[("gateway_clearing", "EUR")] == 1000, "what we owe it"
+    withdrawal = payout("po_2", amount=-1000)
+    assert await told(resources, "payout.paid", withdrawal) == "applied"
+    assert await told(resources, "payout.paid", withdrawal) == "refused"
+    found = await books(resources)
+    assert found[("bank", "EUR")] == -1490, "what has come to the bank, less what has left it"
+    assert ("gateway_clearing", "EUR") not in found
+    assert await told(resources, "payout.paid", payout("po_2", amount=1000)) == "failed"
+    assert await told(resources, "payout.paid", payout("po_3", amount=0)) == "failed"
+
+
+@pytest.mark.parametrize("amount", [2000, -2000])
+async def test_a_gateways_payout_that_failed_is_back_whatever_came_first(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources, amount: int
 ) -> None:
     await paid(client, stripe_server)
     before = await books(resources)
     for number, sequence in enumerate(itertools.permutations(("payout.paid", "payout.failed"))):
-        for kind in (*sequence, *sequence):
-            await told(resources, kind, payout(f"po_{number}"))
+        states = [
+            await told(resources, kind, payout(f"po_{number}", amount))
+            for kind in (*sequence, *sequence)
+        ]
+        assert states.count("applied") == (2 if sequence[0] == "payout.paid" else 1)
     assert await books(resources) == before
 
 

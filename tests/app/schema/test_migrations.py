@@ -87,3 +87,28 @@ def test_an_admin_and_one_whose_role_was_taken_away_stay_what_they_are(postgres:
                 "SELECT email FROM payments.users WHERE role_settled_at IS NOT NULL ORDER BY email"
             ).fetchall()
     assert settled == [("ada@example.com",), ("bo@example.com",)], "cy never came"
+
+
+def test_news_of_withdrawals_that_was_given_up_is_tried_again(postgres: Cluster) -> None:
+    keep = (
+        "INSERT INTO payments.webhook_inbox (provider, account, event_key, event_type, event,"
+        " state, handled_at) VALUES ('stripe', 'default', %s, 't', %s::jsonb, %s, now())"
+    )
+    news = (
+        ("withdrawal", '{"kind": "payout_paid", "amount": -1000}', "abandoned"),
+        ("payout", '{"kind": "payout_paid", "amount": 1000}', "abandoned"),
+        ("payment", '{"kind": "expired", "amount": null}', "abandoned"),
+        ("known", '{"kind": "payout_failed", "amount": -1000}', "applied"),
+    )
+    with postgres.database("template0") as name:
+        migrate(postgres.settings(MIGRATOR, name), "0021_begun_disputes")
+        with postgres.connect(MIGRATOR, name) as connection:
+            for one in news:
+                connection.execute(keep, one)
+        migrate(postgres.settings(MIGRATOR, name))
+        with postgres.connect(MIGRATOR, name) as connection:
+            again = connection.execute(
+                "SELECT event_key FROM payments.webhook_inbox WHERE state = 'failed'"
+                " AND next_attempt_at > now()"
+            ).fetchall()
+    assert again == [("withdrawal",)]

@@ -162,8 +162,8 @@ class There:
         self._tell(kind, data | {"object": "dispute", "payment_intent": intent_ref})
 
     def pay_out(self) -> None:
-        """The gateway pays out to our bank; some of it comes back."""
-        amount = self.chance.randint(1, 500)
+        """The gateway pays out to our bank, or takes from it; some of it comes back."""
+        amount = self.chance.randint(-200, 500) or 1
         data = {"id": f"po_{self.number()}", "amount": amount, "currency": "eur"}
         self._tell("payout.paid", data)
         if self.chance.random() < 0.3:
