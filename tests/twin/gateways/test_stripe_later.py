@@ -274,3 +274,24 @@ def test_the_balance_is_paid_out_with_what_it_was_made_of(tmp_path: Path) -> Non
             assert balance.pending[0].amount == 2398
 
     run(scenario())
+
+
+def test_a_balance_below_zero_is_taken_from_the_bank(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with gateway(tmp_path) as world:
+            first = await paid(world)
+            act = world.gateway.act
+            act("pay-out", {"currency": "usd"})
+            await world.call(lambda c: c.v1.refunds.create({"payment_intent": first.id}))
+            made = act("pay-out", {"currency": "usd"})
+            assert made["amount"] == -2500
+            await types(world, *["payout.created", "payout.paid"] * 2)
+            entries = await world.call(
+                lambda c: c.v1.balance_transactions.list({"payout": made["id"]})
+            )
+            assert [(each.type, each.net) for each in entries.data] == [
+                ("payout", 2500),
+                ("refund", -2500),
+            ]
+
+    run(scenario())

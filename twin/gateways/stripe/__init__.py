@@ -77,7 +77,8 @@ class Stripe(Gateway):
             Action(
                 name="pay-out",
                 label="Pay out the balance",
-                text="The whole balance of a currency goes to the bank, or comes back from it.",
+                text="The whole balance of a currency goes to the bank, or is taken from it when it"
+                " is below zero; what failed comes back.",
                 fields=(
                     Field(name="currency", label="Currency"),
                     Field(

@@ -26,12 +26,13 @@ def unpaid(state: State, currency: str) -> list[Object]:
 def create(state: State, currency: str, outcome: str) -> Object:
     """Pay out a currency's whole balance; it is `paid` soon, or `failed`.
 
-    Raises ValueError when there is nothing to pay out.
+    A balance below zero is taken from the bank, as a payout of a negative amount. Raises
+    ValueError when there is nothing to pay out.
     """
     entries = unpaid(state, currency)
     amount = sum(entry["net"] for entry in entries)
-    if amount <= 0:
-        raise ValueError(f"currency: the balance in {currency} is {amount}: nothing to pay out")
+    if amount == 0:
+        raise ValueError(f"currency: the balance in {currency} is 0: nothing to pay out")
     now = int(time.time())
     payout: Object = {
         "id": new_id("po_1"),
