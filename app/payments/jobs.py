@@ -18,6 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 QUEUE: Final = "payments"
 DELIVERIES: Final = "webhooks_out"
 """What waits for customers' servers, worked on apart: a slow one holds up nobody's money."""
+RECONCILIATIONS: Final = "reconciliations"
+"""What goes through all that a gateway has, worked on apart and one after the other."""
 
 PROCESS_EVENT: Final = "inbox.process"
 REPAIR_PAYMENT: Final = "orders.repair"
@@ -26,11 +28,12 @@ DELIVER_WEBHOOK: Final = "webhooks_out.deliver"
 LEARN_METHOD: Final = "subscriptions.learn_method"
 RECONCILE_NOW: Final = "reconcile.now"
 
-_QUEUES: Final = MappingProxyType({DELIVER_WEBHOOK: DELIVERIES})
+_QUEUES: Final = MappingProxyType({DELIVER_WEBHOOK: DELIVERIES, RECONCILE_NOW: RECONCILIATIONS})
 
 _QUEUED: Final = text(
     "SELECT EXISTS (SELECT FROM payments.procrastinate_jobs WHERE task_name = :task"
-    " AND args = CAST(:args AS jsonb) AND status IN ('todo', 'doing'))"
+    " AND args = CAST(:args AS jsonb) AND status = ANY(CAST(:statuses AS"
+    " payments.procrastinate_job_status[])))"
 )
 
 _DEFER: Final = text(
@@ -62,9 +65,14 @@ async def enqueue(
     )
 
 
-async def is_queued(session: AsyncSession, task: str, args: Mapping[str, Any]) -> bool:
-    """Whether a job waits or runs that says the same."""
+async def is_queued(
+    session: AsyncSession, task: str, args: Mapping[str, Any], *, running: bool = True
+) -> bool:
+    """Whether a job waits that says the same, or runs, where that counts."""
+    statuses = ["todo", "doing"] if running else ["todo"]
     found: bool = (
-        await session.execute(_QUEUED, {"task": task, "args": json.dumps(dict(args))})
+        await session.execute(
+            _QUEUED, {"task": task, "args": json.dumps(dict(args)), "statuses": statuses}
+        )
     ).scalar_one()
     return found

@@ -200,11 +200,13 @@ async def credit_review(database: Database, admin: Admin, payment_id: UUID) -> R
 
 
 async def reconcile_now(resources: Resources, admin: Admin, gateway: str) -> None:
-    """Have the worker reconcile one gateway. Raises `GatewayUnavailableError`."""
+    """Have the worker reconcile one gateway, once. Raises `GatewayUnavailableError`."""
     if resources.gateways.get(gateway) is None:
         raise GatewayUnavailableError(f"There is no gateway {gateway!r} here.")
     async with resources.database.transaction() as session:
-        await jobs.enqueue(session, jobs.RECONCILE_NOW, {"gateway": gateway})
+        args = {"gateway": gateway}
+        if not await jobs.is_queued(session, jobs.RECONCILE_NOW, args, running=False):
+            await jobs.enqueue(session, jobs.RECONCILE_NOW, args)
         await audit.append(
             session,
             action="reconciliation.started",

@@ -18,7 +18,7 @@ from payments.resources import Resources
 from payments.schema.base import SCHEMA
 from payments.schema.connect import libpq_parameters
 from payments.settings import ServiceSettings
-from payments.worker import deliveries, tasks
+from payments.worker import deliveries, reconciliations, tasks
 
 log = get_logger(__name__)
 
@@ -31,8 +31,8 @@ STOP_SECONDS: Final = 20.0
 """How long running jobs may take to end; then they are aborted and run again elsewhere."""
 
 POLLING_SECONDS: Final = 5.0
-DELIVERIES_POLLING_SECONDS: Final = 1.0
-"""Deliveries are only polled for: to listen would take another connection."""
+OTHER_POLLING_SECONDS: Final = 1.0
+"""The other queues are only polled: to listen would take more connections."""
 
 
 def run(settings: ServiceSettings) -> None:
@@ -59,7 +59,11 @@ async def work(made: Resources, parameters: dict[str, object]) -> None:
         min_size=1,
         max_size=QUERY_CONNECTIONS,
     )
-    money, telling = tasks.build(connector, made), deliveries.build(connector, made)
+    money = tasks.build(connector, made)
+    others = {
+        jobs.DELIVERIES: (deliveries.build(connector, made), deliveries.AT_ONCE),
+        jobs.RECONCILIATIONS: (reconciliations.build(connector, made), reconciliations.AT_ONCE),
+    }
     heartbeat = made.settings.run_dir / HEARTBEAT_FILE
     async with money.open_async():
         beating = asyncio.create_task(_beat(heartbeat))
@@ -73,14 +77,17 @@ async def work(made: Resources, parameters: dict[str, object]) -> None:
                     listen_notify=True,
                 )
             ),
-            asyncio.create_task(
-                _runner(
-                    telling,
-                    jobs.DELIVERIES,
-                    concurrency=deliveries.AT_ONCE,
-                    fetch_job_polling_interval=DELIVERIES_POLLING_SECONDS,
-                    listen_notify=False,
+            *(
+                asyncio.create_task(
+                    _runner(
+                        app,
+                        queue,
+                        concurrency=at_once,
+                        fetch_job_polling_interval=OTHER_POLLING_SECONDS,
+                        listen_notify=False,
+                    )
                 )
+                for queue, (app, at_once) in others.items()
             ),
         ]
         _stop_on_signals(runners)

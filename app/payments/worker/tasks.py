@@ -1,4 +1,4 @@
-"""The jobs, but for those that talk to customers' servers (`deliveries`).
+"""The jobs, but for `deliveries` to customers' servers and `reconciliations`.
 
 Each says what to look at; what is to be done is read from the database then.
 
@@ -20,9 +20,7 @@ from payments import jobs
 from payments.idempotency import store as idempotency
 from payments.inbox import service as inbox
 from payments.ledger import service as ledger
-from payments.ops.logs import get_logger
 from payments.orders import repair
-from payments.reconcile import command as reconciling
 from payments.reconcile import health
 from payments.refunds import repair as refund_repair
 from payments.resources import Resources
@@ -31,8 +29,6 @@ from payments.subscriptions import unwanted
 from payments.webhooks_out import messages
 from payments.worker import invariants
 from payments.worker.sweeps import Id, attempt
-
-log = get_logger(__name__)
 
 BATCH: Final = 100
 FAILED_JOBS_KEPT_HOURS: Final = 72
@@ -65,10 +61,6 @@ def build(connector: BaseConnector, resources: Resources) -> App:
     async def learn_method(subscription_id: str, payment_id: str) -> None:
         await subscriptions.learn_method(resources, UUID(subscription_id), UUID(payment_id))
 
-    @app.task(name=jobs.RECONCILE_NOW, queue=jobs.QUEUE)
-    async def reconcile_now(gateway: str) -> None:
-        await reconciling.everything(resources, [resources.gateways.need(gateway)])
-
     # Every 15 s (croniter has the seconds in the last column, not in the first): what is due and
     # has no job of its own, or one that failed.
     @app.periodic(cron="* * * * * */15", periodic_id="sweep")
@@ -93,17 +85,6 @@ def build(connector: BaseConnector, resources: Resources) -> App:
     async def watch_failures(timestamp: int) -> None:
         async with resources.database.transaction() as session:
             await health.watch(session)
-
-    @app.periodic(cron="0 2 * * *", periodic_id="reconcile")
-    @app.task(name="reconcile", queue=jobs.QUEUE, queueing_lock="reconcile")
-    async def reconcile_daily(timestamp: int) -> None:
-        await reconciling.everything(resources, resources.gateways)
-
-    # A worker that was down at two has missed it, and so has a gateway that did not answer.
-    @app.periodic(cron="23 * * * *", periodic_id="reconcile-missed")
-    @app.task(name="reconcile-missed", queue=jobs.QUEUE, queueing_lock="reconcile-missed")
-    async def reconcile_missed(timestamp: int) -> None:
-        await catch_up(resources)
 
     @app.periodic(cron="0 6 * * 1", periodic_id="week")
     @app.task(name="week", queue=jobs.QUEUE, queueing_lock="week")
@@ -136,18 +117,6 @@ async def forget(app: App) -> None:
         else:
             await manager.finish_job(job, status=Status.FAILED, delete_job=True)
     await manager.delete_old_jobs(nb_hours=FAILED_JOBS_KEPT_HOURS, include_failed=True)
-
-
-async def catch_up(resources: Resources) -> None:
-    """Enqueue the reconciliations that were missed, each once."""
-    missed = await reconciling.missed(resources)
-    health.ALERTING.labels("reconciliation_late").set(int(bool(missed)))
-    for gateway in missed:
-        async with resources.database.transaction() as session:
-            args = {"gateway": gateway}
-            if not await jobs.is_queued(session, jobs.RECONCILE_NOW, args):
-                log.warning("reconciliation.missed", gateway=gateway)
-                await jobs.enqueue(session, jobs.RECONCILE_NOW, args)
 
 
 async def process(resources: Resources, inbox_id: int) -> None:

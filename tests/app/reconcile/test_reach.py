@@ -18,7 +18,7 @@ from payments.ops.metrics import REGISTRY
 from payments.reconcile import coverage
 from payments.reconcile.command import every, missed
 from payments.resources import Resources
-from payments.worker import tasks
+from payments.worker import reconciliations
 from tests.app.backends import Cluster
 from tests.app.orders.helpers import books, order, scalar
 from tests.app.reconcile.aging import age
@@ -204,13 +204,13 @@ async def test_only_a_complete_run_that_repaired_moves_the_next_one(resources: R
 async def test_a_missed_run_is_made_up_for_once(resources: Resources) -> None:
     assert await missed(resources) == ["stripe"]
     for _ in range(2):
-        await tasks.catch_up(resources)
+        await reconciliations.catch_up(resources)
     assert await scalar(resources, QUEUED) == 1
     assert REGISTRY.get_sample_value("alert_active", {"alert": "reconciliation_late"}) == 1
     await run(resources, Listed())
     async with resources.database.transaction() as session:
         await session.execute(text("DELETE FROM payments.procrastinate_jobs"))
         assert not await jobs.is_queued(session, jobs.RECONCILE_NOW, {"gateway": "stripe"})
-    await tasks.catch_up(resources)
+    await reconciliations.catch_up(resources)
     assert await scalar(resources, QUEUED) == 0
     assert REGISTRY.get_sample_value("alert_active", {"alert": "reconciliation_late"}) == 0

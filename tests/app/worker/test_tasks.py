@@ -22,7 +22,7 @@ from payments.money import Money
 from payments.resources import Resources
 from payments.schema.connect import libpq_parameters
 from payments.schema.migrate import SCRIPTS
-from payments.worker import invariants, tasks
+from payments.worker import invariants, reconciliations, run, tasks
 from tests.app.backends import Cluster
 from tests.app.ledger.books import fund
 from tests.app.orders.helpers import scalar
@@ -103,6 +103,25 @@ async def test_what_no_sweep_does_is_begun_again_when_its_worker_died(
     await tasks.forget(runner)
     left = "SELECT string_agg(status::text, ',') FROM payments.procrastinate_jobs"
     assert await scalar(resources, left) == "todo", "one that ends every worker is given up"
+
+
+async def test_reconciliations_take_no_place_of_what_repairs_payments(
+    resources: Resources, runner: App
+) -> None:
+    async with resources.database.transaction() as session:
+        for _ in range(run.CONCURRENCY):
+            await jobs.enqueue(session, jobs.RECONCILE_NOW, {"gateway": "stripe"})
+        await jobs.enqueue(session, jobs.PROCESS_EVENT, {"inbox_id": 1})
+    await runner.run_worker_async(
+        queues=[jobs.QUEUE], wait=False, delete_jobs="successful", listen_notify=False
+    )
+    left = "SELECT array_agg(DISTINCT queue_name) FROM payments.procrastinate_jobs"
+    assert await scalar(resources, left) == [jobs.RECONCILIATIONS]
+    theirs = reconciliations.build(runner.connector, resources)
+    assert jobs.RECONCILE_NOW not in runner.tasks
+    assert {task.queue for name, task in theirs.tasks.items() if "reconcile" in name} == {
+        jobs.RECONCILIATIONS
+    }
 
 
 async def test_holds_that_ran_out_are_freed_by_the_clock(resources: Resources) -> None:
