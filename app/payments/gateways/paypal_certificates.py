@@ -6,7 +6,9 @@ for such a name and lead to an authority that we trust.
 
 It has to be asked before anything is proven, and deliveries are never limited in number. So what a
 stranger can have us ask is: few at once, one after the other, over connections of their own, so
-that the calls that move money wait for none of it.
+that the calls that move money wait for none of it. While somebody keeps asking, a certificate that
+this process has not had yet waits with them; PayPal delivers for three days, and neither the repair
+of payments nor reconciliation needs a delivery.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ MOST_KEPT: Final = 8
 MAX_BYTES: Final = 64 * 1024
 PATH: Final = re.compile(r"/v1/notifications/certs/[A-Za-z0-9_-]{1,100}")
 """As in every delivery that PayPal's documentation and samples show."""
-STRANGERS: Final = 10
+STRANGERS: Final = 30
 WITHIN: Final = timedelta(minutes=1)
 """How many certificates that were never good are asked for within which time, at most."""
 

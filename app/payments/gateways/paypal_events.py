@@ -202,6 +202,7 @@ def refunded(refund: Mapping[str, Any]) -> tuple[EventKind, dict[str, Any]]:
         "refund_id": our_id(refund.get("custom_id")),
         "refund_ref": text(refund["id"]),
         "money": money(refund["amount"]),
+        "begun": instant(refund.get("create_time")),
         "total": money(total) if total and kind == "refund_settled" else None,
     }
 

@@ -136,8 +136,9 @@ class GatewayEvent:
     `refunded_whole` says that nothing is left of what came, whatever that was. The other kinds
     carry their own amount (the one refund, what is disputed, what is paid out). `total` is all that
     was refunded so far, where one refund's event tells that, too; `begun` is when a dispute was
-    opened. `delivery_id` is an id that no signature covers: evidence, never a key. What the gateway
-    keeps is not in it: few events tell, and it may change, so reconciliation alone books it.
+    opened, or a refund made. `delivery_id` is an id that no signature covers: evidence, never a
+    key. What the gateway keeps is not in it: few events tell, and it may change, so reconciliation
+    alone books it.
     """
 
     gateway: str

@@ -185,6 +185,7 @@ def _refund(payload: Mapping[str, Any]) -> tuple[EventKind, Facts]:
         "refund_id": refund_id(refund),
         "refund_ref": text(refund["id"]),
         "money": _money(refund["amount"], currency),
+        "begun": moment(refund.get("created_at")),
         "total": _money(payment["amount_refunded"], currency) if kind == "refund_settled" else None,
     }
 

@@ -179,6 +179,7 @@ def _refund(refund: Mapping[str, Any]) -> tuple[EventKind, dict[str, Any]]:
         "refund_id": _our_id(metadata, "refund_id"),
         "refund_ref": _text(refund["id"]),
         "money": _money(refund["amount"], refund["currency"]),
+        "begun": _moment(refund.get("created")),
     }
 
 

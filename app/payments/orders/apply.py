@@ -263,6 +263,8 @@ async def _on_refund_elsewhere(
         payment,
         event.refund_ref,
         event.money,
+        # An event of an earlier release does not say: every total before may have counted it.
+        made=event.begun or datetime.fromtimestamp(0, UTC),
         at=event.created,
         cause=event.key,
     )

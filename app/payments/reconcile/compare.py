@@ -17,7 +17,7 @@ another. What was paid is paid, whatever failed before it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, get_args
@@ -44,8 +44,8 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 class OurPayment:
     """A payment as our books have it. `refunded` is net: what came back again does not count.
 
-    `under_way` is what a gateway may count already: what we have asked back and do not know the end
-    of, and what a dispute has booked where a lost one is given back as a refund. `unexpected` has
+    `under_way` is what we have asked back and do not know the end of: a gateway may count it
+    already. So it may each of the sums in `contested`, which a dispute has booked. `unexpected` has
     the gateway's ids of what came and was not ordered, and how much of each was given back;
     `waits`: some of it is in suspense. `version` is another one after every booking.
     """
@@ -59,6 +59,7 @@ class OurPayment:
     refunded: Money
     paid_at: datetime | None
     under_way: int = 0
+    contested: frozenset[int] = frozenset()
     unexpected: Mapping[str, int] = field(default_factory=dict)
     waits: bool = False
     version: int = 0
@@ -85,55 +86,71 @@ class Found:
         return self.kind in ("unpaid_here", "unknown_here")
 
 
-def compare(theirs: Iterable[ListedPayment], ours: Iterable[OurPayment]) -> list[Found]:
-    """Return what the two sides say differently, what is none of ours first."""
+def compare(
+    theirs: Iterable[ListedPayment],
+    ours: Iterable[OurPayment],
+    unsure: Collection[UUID] = frozenset(),
+) -> list[Found]:
+    """Return what the two sides say differently, what is none of ours first.
+
+    Of the payments in `unsure` these rows do not tell enough, but of second sums.
+    """
     known = list(ours)
     rows = _matched(theirs, known)
     found = [_difference("unknown_here", None, row) for row in rows.foreign if row.status == "paid"]
     for payment in known:
-        found += _of_payment(payment, rows.of_ours.get(payment.id, []))
+        of_ours = rows.of_ours.get(payment.id, [])
+        found += [one for row in of_ours for one in _of_second(payment, row)]
+        if payment.id not in unsure:
+            found += _of_payment(payment, of_ours)
     return found
 
 
-def unsettled(theirs: Iterable[ListedPayment], ours: Iterable[OurPayment]) -> list[OurPayment]:
-    """Return ours of which these rows do not tell enough: in none, or paid here and not there.
+def unsettled(theirs: Iterable[ListedPayment], ours: Iterable[OurPayment]) -> set[UUID]:
+    """Return which of ours these rows do not tell enough of: in none, or paid here and not there.
 
     A list shows a period, and some of it late: the gateway is asked before anything is said.
     """
     known = list(ours)
     rows = _matched(theirs, known).of_ours
-    return [
-        payment
-        for payment in known
-        if payment.id not in rows
-        or (payment.paid and all(row.status != "paid" for row in rows[payment.id]))
-    ]
+    first = {one.id: _ordered(one, rows.get(one.id, [])) for one in known}
+    return {
+        one.id
+        for one in known
+        if not first[one.id] or (one.paid and all(row.status != "paid" for row in first[one.id]))
+    }
+
+
+def _ordered(ours: OurPayment, rows: Iterable[ListedPayment]) -> list[ListedPayment]:
+    """Leave out what we know to be a second sum: it is never what was ordered."""
+    if ours.in_review:
+        return list(rows)
+    return [row for row in rows if row.payment_ref not in ours.unexpected]
 
 
 def _of_payment(ours: OurPayment, rows: Sequence[ListedPayment]) -> list[Found]:
+    first = _ordered(ours, rows)
+    theirs = decisive(first, ours.payment_ref)
     if ours.in_review:
         # A person has it already; but what the gateway has given back waits for nobody.
-        theirs = decisive(rows, ours.payment_ref)
         gone = ours.waits and theirs and theirs.status == "paid" and theirs.refunded == theirs.money
         return [_difference("refunded", ours, theirs)] if theirs and gone else []
-    # What we know to be a second sum is never what was ordered, also where it is listed alone.
-    seconds = [one for row in rows for one in _of_second(ours, row)]
-    theirs = decisive([r for r in rows if r.payment_ref not in ours.unexpected], ours.payment_ref)
     if theirs is None:
-        if not ours.paid or rows:
-            return seconds
         ref = ours.payment_ref or ""
-        return [Found(kind="unpaid_there", payment_ref=ref, ours=ours, theirs=None)]
+        lost = Found(kind="unpaid_there", payment_ref=ref, ours=ours, theirs=None)
+        return [lost] if ours.paid else []
     # Another payment of the same thing is money that nobody expects.
-    known = {theirs.payment_ref, *ours.unexpected}
-    more = {row.payment_ref: row for row in rows if row.status == "paid"}
-    new = [_difference("unknown_here", ours, row) for ref, row in more.items() if ref not in known]
-    return [*_differences(ours, theirs), *seconds, *new]
+    more = {row.payment_ref: row for row in first if row.status == "paid"}
+    more.pop(theirs.payment_ref, None)
+    return [
+        *_differences(ours, theirs),
+        *(_difference("unknown_here", ours, row) for row in more.values()),
+    ]
 
 
 def _of_second(ours: OurPayment, theirs: ListedPayment) -> list[Found]:
     given_back = ours.unexpected.get(theirs.payment_ref)
-    if given_back is None or theirs.refunded.currency != ours.money.currency:
+    if ours.in_review or given_back is None or theirs.refunded.currency != ours.money.currency:
         return []
     return [_difference("refunded", ours, theirs)] if theirs.refunded.amount > given_back else []
 
@@ -146,11 +163,16 @@ def _differences(ours: OurPayment, theirs: ListedPayment) -> list[Found]:
     found = []
     if theirs.money != ours.money:
         found.append(_difference("amount", ours, theirs))
-    elif not 0 <= theirs.refunded.amount - ours.refunded.amount <= ours.under_way:
+    elif not _explained(ours, theirs.refunded.amount - ours.refunded.amount):
         found.append(_difference("refunded", ours, theirs))
     if theirs.fee is not None and theirs.fee.currency != ours.money.currency:
         found.append(_difference("fee_currency", ours, theirs))
     return found
+
+
+def _explained(ours: OurPayment, more: int) -> bool:
+    """Whether more was given back by the gateway's count for a reason that we know."""
+    return any(0 <= more - contested <= ours.under_way for contested in {0, *ours.contested})
 
 
 def _difference(kind: Kind, ours: OurPayment | None, theirs: ListedPayment) -> Found:

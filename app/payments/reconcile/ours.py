@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import UUID as PgUUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments.db import Database
+from payments.disputes.models import Dispute
 from payments.gateways.protocol import Gateway, ListedPayment
 from payments.ledger.models import TransferRow
 from payments.money import Money
@@ -59,6 +60,11 @@ class Ours:
         for start in range(0, len(refs), BATCH):
             found |= await self._where(Payment.payment_ref.in_(refs[start : start + BATCH]))
         return list(found.values())
+
+    async def with_more(self) -> list[OurPayment]:
+        """Return those that were paid and of which a second sum waits in suspense."""
+        waiting = Payment.id.in_(suspense.of_payments_waiting())
+        return list((await self._where(Payment.status.in_(TAKEN), waiting)).values())
 
     async def moved_in(self, period: Period) -> list[OurPayment]:
         """Return those that were paid, or changed after that, in a period."""
@@ -120,6 +126,7 @@ class Ours:
             )
             found = rows.all()
             booked = await _booked(session, [payment for payment, *_ in found])
+            contested = await _contested(session, [payment for payment, *_ in found])
             return {
                 payment.id: OurPayment(
                     id=payment.id,
@@ -130,7 +137,8 @@ class Ours:
                     money=payment.money,
                     refunded=Money(payment.refunded - int(back), payment.currency),
                     paid_at=paid_at,
-                    under_way=int(under_way) + _contested(payment),
+                    under_way=int(under_way),
+                    contested=contested.get(payment.id, frozenset()),
                     unexpected={
                         ref: await suspense.given_back(session, payment, payment.currency, ref)
                         for ref in booked[payment.order_id].unexpected.get(payment.id, ())
@@ -170,9 +178,25 @@ async def _booked(session: AsyncSession, payments: Sequence[Payment]) -> dict[UU
     return found
 
 
-def _contested(payment: Payment) -> int:
-    """Return what its total of refunds may count that a dispute has booked."""
-    return payment.disputed if payment.gateway in LOST_BY_REFUND else 0
+async def _contested(
+    session: AsyncSession, payments: Sequence[Payment]
+) -> dict[UUID, frozenset[int]]:
+    """Return the sums that a total of refunds may have in it and that disputes have booked."""
+    disputed = [payment.id for payment in payments if payment.disputed]
+    if not disputed:
+        return {}
+    sums: dict[UUID, frozenset[int]] = {}
+    rows = await session.execute(
+        select(Dispute.payment_id, Dispute.amount).where(
+            Dispute.payment_id.in_(disputed),
+            Dispute.gateway.in_(LOST_BY_REFUND),
+            Dispute.status != "won",
+        )
+    )
+    for payment_id, amount in rows:
+        before = sums.get(payment_id, frozenset({0}))
+        sums[payment_id] = before | {amount + one for one in before}
+    return sums
 
 
 async def _waits(session: AsyncSession, payment: Payment) -> bool:

@@ -14,7 +14,7 @@ A row that cannot be read, compared or repaired is a line of the report and stop
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -116,11 +116,10 @@ class _Run:
             for row in heard.unreadable:
                 report.add_error(row.ref, None, row.why)
             ours = await self._ours.named_by(rows)
-            doubtful = {payment.id: payment for payment in unsettled(rows, ours)}
-            self._doubtful |= doubtful
-            told = [payment for payment in ours if payment.id not in doubtful]
-            self._settled |= {payment.id for payment in told}
-            await self._hold(rows, told)
+            unsure = unsettled(rows, ours)
+            self._doubtful |= {payment.id: payment for payment in ours if payment.id in unsure}
+            self._settled |= {payment.id for payment in ours} - unsure
+            await self._hold(rows, ours, unsure)
             if heard.rest is None:
                 return
             if heard.rest == rest:
@@ -150,6 +149,10 @@ class _Run:
             self._report.complete = False
         for payment in list(to_ask.values())[:most]:
             await self._ask(payment)
+        given_back = set(refs)
+        for payment in await self._ours.with_more():
+            for ref in given_back & payment.unexpected.keys():
+                await self._ask_about_second(payment, ref)
 
     async def _ask(self, payment: OurPayment) -> None:
         """Ask the gateway about one payment, and hold its answer against ours."""
@@ -165,15 +168,30 @@ class _Run:
         if self._report.repair and not payment.paid:
             await self._ours.look_again(payment.id)
 
-    async def _hold(self, rows: Sequence[ListedPayment], ours: Sequence[OurPayment]) -> None:
-        """Compare, repair and book."""
-        found = compare(rows, ours)
+    async def _ask_about_second(self, payment: OurPayment, ref: str) -> None:
+        """Ask about a second sum of a payment, of which something was given back."""
+        try:
+            row = await self._listing.find_payment(payment_ref=ref, checkout_ref=None)
+        except GatewayUnreadableError as error:
+            self._report.add_error(ref, payment, str(error))
+            return
+        self._report.asked += 1
+        await self._hold([row] if row else [], [payment], {payment.id})
+
+    async def _hold(
+        self,
+        rows: Sequence[ListedPayment],
+        ours: Sequence[OurPayment],
+        unsure: Collection[UUID] = frozenset(),
+    ) -> None:
+        """Compare, repair and book; but for second sums not what these rows leave unsure."""
+        found = compare(rows, ours, unsure)
         repaired = [one.ours.id for one in found if await self._settle(one) and one.ours]
         self._report.agreed += len(rows) - len({one.payment_ref for one in found if one.theirs})
         if repaired:
             # What we did not know to be paid may have been given back meanwhile.
             changed = {payment.id: payment for payment in await self._ours.again(*repaired)}
-            for one in compare(rows, changed.values()):
+            for one in compare(rows, changed.values(), unsure):
                 if one.kind == "refunded" and one.ours:
                     await self._settle(one)
             ours = [changed.get(payment.id, payment) for payment in ours]

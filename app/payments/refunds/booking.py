@@ -130,11 +130,12 @@ async def failed_elsewhere(
     ref: str,
     money: Money,
     *,
+    made: datetime,
     at: datetime,
     cause: str,
 ) -> bool:
     """Note that a refund that is none of ours came to nothing; False when that is known."""
-    undone = news.Undone(amount=money.amount, at=at)
+    undone = news.Undone(amount=money.amount, made=made, at=at)
     if not await news.keep_undone(session, payment, ref, undone):
         return False
     await _follow(session, order, payment, down=money.amount, cause=cause)

@@ -71,4 +71,5 @@ class RefundUndone(Base):
     payment_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.payments.id"), primary_key=True)
     refund_ref: Mapped[str] = mapped_column(primary_key=True)
     amount: Mapped[int] = mapped_column(BigInteger)
+    made_at: Mapped[datetime] = mapped_column(server_default=text("'epoch'"))
     failed_at: Mapped[datetime]

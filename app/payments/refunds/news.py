@@ -7,7 +7,8 @@ that it may count is taken off, and everything that has failed since. News may c
 the answer follows from all of it, not from the last.
 
 Some gateways give a dispute's money back as a refund of the payment, which its total counts. The
-dispute has booked it, so it is taken off as well, from its opening until it is won.
+dispute has booked it, so it is taken off as well, from its opening until it is won, where a total
+is large enough to have it in.
 
 It errs on one side: what a total may count, it counts. Too little is booked then until the next
 total comes, never too much.
@@ -69,9 +70,10 @@ class Total:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undone:
-    """A refund made elsewhere that came to nothing, at the gateway's time."""
+    """A refund made elsewhere that came to nothing: both by the gateway's time."""
 
     amount: int
+    made: datetime
     at: datetime
 
 
@@ -109,9 +111,12 @@ class News:
 
     def _elsewhere(self, total: Total) -> int:
         ours = sum(refund.amount for refund in self.ours if refund.may_be_in(total))
-        undone = sum(refund.amount for refund in self.undone if refund.at >= total.at)
-        contested = sum(dispute.amount for dispute in self.contested if dispute.begun <= total.at)
-        return max(total.amount - ours - undone - contested, 0)
+        undone = sum(one.amount for one in self.undone if one.made <= total.at <= one.at)
+        left = max(total.amount - ours - undone, 0)
+        for dispute in self.contested:
+            if dispute.begun <= total.at and dispute.amount <= left:
+                left -= dispute.amount
+        return left
 
 
 async def load(session: AsyncSession, payment: Payment) -> News:
@@ -133,16 +138,18 @@ async def load(session: AsyncSession, payment: Payment) -> News:
         )
     )
     undone = await session.execute(
-        select(RefundUndone.amount, RefundUndone.failed_at).where(
+        select(RefundUndone.amount, RefundUndone.made_at, RefundUndone.failed_at).where(
             RefundUndone.payment_id == payment.id
         )
     )
     contested = await session.execute(
-        select(Dispute.amount, Dispute.begun_at).where(
+        select(Dispute.amount, Dispute.begun_at)
+        .where(
             Dispute.payment_id == payment.id,
             Dispute.gateway.in_(LOST_BY_REFUND),
             Dispute.status != "won",
         )
+        .order_by(Dispute.begun_at, Dispute.id)
     )
     return News(
         ours=[
@@ -158,7 +165,7 @@ async def load(session: AsyncSession, payment: Payment) -> News:
             for row in ours
         ],
         totals=[Total(amount=amount, at=at, received=heard) for amount, at, heard in totals],
-        undone=[Undone(amount=amount, at=at) for amount, at in undone],
+        undone=[Undone(amount=amount, made=made, at=at) for amount, made, at in undone],
         contested=[Contested(amount=amount, begun=at) for amount, at in contested],
     )
 
@@ -181,7 +188,13 @@ async def keep_undone(session: AsyncSession, payment: Payment, ref: str, undone:
     """Keep that a refund made elsewhere came to nothing; False when that is known."""
     kept = await session.scalar(
         insert(RefundUndone)
-        .values(payment_id=payment.id, refund_ref=ref, amount=undone.amount, failed_at=undone.at)
+        .values(
+            payment_id=payment.id,
+            refund_ref=ref,
+            amount=undone.amount,
+            made_at=undone.made,
+            failed_at=undone.at,
+        )
         .on_conflict_do_nothing()
         .returning(RefundUndone.refund_ref)
     )

@@ -215,7 +215,9 @@ async def test_a_refund_that_comes_back_pays_what_is_owed_first(
     assert await alice(resources) == {"receivable": -2000}
     await told(resources, "refund.failed", refund | {"status": "failed"}, at=20)
     assert await alice(resources) == {"receivable": -1000}
-    elsewhere = {"id": "re_x", "amount": 2000, "metadata": {}, "status": "failed"}
+    elsewhere = {
+        "id": "re_x", "amount": 2000, "metadata": {}, "status": "failed", "created": 5,
+    }  # fmt: skip
     await told(resources, "refund.failed", refund | elsewhere, at=30)
     assert await alice(resources) == {"wallet": 1000}
     await books(resources)

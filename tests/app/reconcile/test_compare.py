@@ -96,12 +96,16 @@ def test_several_attempts_are_one_payment_and_what_was_paid_is(
 ) -> None:
     ours = replace(OURS, paid=paid)
     assert [one.kind for one in compare(theirs, [ours])] == expected
-    assert unsettled(theirs, [ours]) == ([ours] if expected == ["unpaid_there"] else [])
+    assert unsettled(theirs, [ours]) == ({ours.id} if expected == ["unpaid_there"] else set())
 
 
 def test_a_second_payment_that_is_booked_as_unexpected_is_known() -> None:
     ours = replace(OURS, unexpected={SECOND.payment_ref: 0})
     assert compare([SECOND, THEIRS], [ours]) == []
+    assert (unsettled([SECOND, THEIRS], [ours]), unsettled([SECOND], [ours])) == (set(), {ours.id})
+    assert compare([SECOND], [ours], {ours.id}) == [], "listed alone it says nothing of the first"
+    back = replace(SECOND, refunded=SECOND.money)
+    assert [one.kind for one in compare([back], [ours], {ours.id})] == ["refunded"]
 
 
 @given(st.lists(st.integers(0, 20), unique=True), st.lists(st.integers(0, 20), unique=True))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import random
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.app.stripe_server import StripeServer, charge, intent
+
+EPOCH = 1_000_000
+"""When the gateway's time begins; its next number is a second later."""
 
 
 @dataclass
@@ -47,7 +49,7 @@ class There:
         self, kind: str, data: dict[str, Any], *, must: bool = True, created: int | None = None
     ) -> None:
         number = self.number()
-        at = created or 1_000_000 + number
+        at = created or EPOCH + number
         self.news.append(News(kind, data, f"evt_{number}", at, must))
 
     def _session(self, *statuses: str) -> dict[str, Any] | None:
@@ -93,11 +95,12 @@ class There:
         left = session["amount_total"] - self._given_back(session)
         if left < 10:
             return
-        ref = f"re_foreign_{self.number()}"
+        number = self.number()
+        ref = f"re_foreign_{number}"
         self.stripe.refunds[ref] = {
             "id": ref,
             "object": "refund",
-            "created": int(time.time()),
+            "created": EPOCH + number,
             "amount": left // 4,
             "currency": session["currency"],
             "payment_intent": session["payment_intent"],
