@@ -10,11 +10,12 @@ connections.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from uuid import UUID
 
 from payments.db import Database
+from payments.errors import UnauthenticatedError
 from payments.ops.client import network_of
 from payments.ops.metrics import LOG_INS
 from payments.people import audit, passwords, repository
@@ -85,6 +86,10 @@ class People:
             address=caller.address,
             agent=caller.agent,
         )
+        if not await self._still_fits(user, password):
+            await self.sessions.end(session)
+            await self._note_failure("login", user, caller)
+            raise RefusedError
         LOG_INS.labels("succeeded").inc()
         return token, session
 
@@ -111,7 +116,8 @@ class People:
     ) -> tuple[str, Session]:
         """Set a new password, end all other sessions, and give this one a new id.
 
-        Guessing the current one counts like a log-in. Raises `LockedError` or `RefusedError`.
+        Guessing the current one counts like a log-in. Raises `LockedError` or `RefusedError`, and
+        `UnauthenticatedError` where the session has ended meanwhile, or has to.
         """
         user = await self._authenticate("password_check", session.email, current, caller)
         fresh = await passwords.hash_password(new)
@@ -122,7 +128,11 @@ class People:
                 raise RefusedError
             await audit.append(transaction, action="user.password_changed", actor=user.id)
         await self.sessions.end_all(user.id, but=session)
-        return await self.sessions.rotate(session)
+        token, renewed = await self.sessions.rotate(session)
+        if not await self._still_fits(replace(user, password_hash=fresh), new):
+            await self.sessions.end(renewed)
+            raise UnauthenticatedError
+        return token, renewed
 
     async def by_email(self, email: str) -> User | None:
         """Return the account of a normalised address."""
@@ -208,10 +218,24 @@ class People:
         fits = await passwords.matches(user.password_hash if user else None, password)
         if user is None or not fits or user.disabled:
             await self._note_failure(occasion, user, caller)
-            LOG_INS.labels("refused").inc()
             raise RefusedError
         await self._lockout.succeed(email, caller.address)
         return await self._note_success(occasion, user, password, caller)
+
+    async def _still_fits(self, user: User, password: str) -> bool:
+        """Say whether an account is still what it was when its password was checked.
+
+        To be asked once its session is there: from then on nothing looks at the account. Whoever
+        locks it, or changes its role or password, commits that and then ends its sessions: either
+        they find the new one, or this finds what they did.
+        """
+        now = await self.by_id(user.id)
+        if now is None or now.disabled or now.role != user.role:
+            return False
+        # Another log-in at once may have hashed the very same password anew.
+        return now.password_hash == user.password_hash or await passwords.matches(
+            now.password_hash, password
+        )
 
     async def _note_failure(self, occasion: Occasion, user: User | None, caller: Caller) -> None:
         async with self._database.transaction() as session:
@@ -222,24 +246,31 @@ class People:
                 subject=user.id if user else None,
                 detail={"network": network_of(caller.address)},
             )
+        LOG_INS.labels("refused").inc()
 
     async def _note_success(
         self, occasion: Occasion, user: User, password: str, caller: Caller
     ) -> User:
-        """Write the success down, and hash the password anew if today's parameters are stronger."""
+        """Write the success down, and hash the password anew if today's parameters are stronger.
+
+        Return the account as it was checked, not as it is by now: its hash may be that of another
+        password, and whoever goes on with it must notice.
+        """
         fresh: str | None = None
         if passwords.outdated(user.password_hash):
             fresh = await passwords.hash_password(password)
         async with self._database.transaction() as session:
-            if fresh:
-                await repository.set_password(session, user.id, old=user.password_hash, new=fresh)
+            if fresh and await repository.set_password(
+                session, user.id, old=user.password_hash, new=fresh
+            ):
+                user = replace(user, password_hash=fresh)
             await audit.append(
                 session,
                 action=f"{occasion}.succeeded",
                 actor=user.id,
                 detail={"network": network_of(caller.address)},
             )
-            return await repository.by_id(session, user.id) or user
+        return user
 
 
 async def _nobodys_password() -> str:

@@ -21,6 +21,8 @@ from uuid import UUID
 
 from redis.asyncio import Redis
 
+from payments.errors import UnauthenticatedError
+
 COOKIE = "__Host-session"
 """The prefix makes browsers insist on Secure, Path=/ and no Domain (RFC 6265bis 4.1.3.2)."""
 
@@ -105,19 +107,24 @@ class Sessions:
         """Give the session a new id and end the old one: at every change of privilege.
 
         The absolute end stays where it was, so that rotating cannot be used to live for ever.
+        Raises `UnauthenticatedError` when the old one has ended: it must not come back as another.
         """
         token = secrets.token_urlsafe(32)
         fresh = Session(**(vars(session) | {"key": _key(token), "role": role or session.role}))
+        # In this order: at no moment is there neither of the two for `end_all` to find.
         await self._store(fresh)
-        await self.end(session)
+        if not await self.end(session):
+            await self.end(fresh)
+            raise UnauthenticatedError
         return token, fresh
 
-    async def end(self, session: Session) -> None:
-        """End one session at once, on every replica."""
+    async def end(self, session: Session) -> bool:
+        """End one session at once, on every replica; say whether it was there."""
         async with self._cache.pipeline(transaction=True) as pipe:
             pipe.delete(f"session:{session.key}")
             pipe.srem(f"sessions-of:{session.user_id}", session.key)
-            await pipe.execute()
+            ended, _ = await pipe.execute()
+        return bool(ended)
 
     async def end_all(self, user_id: UUID, *, but: Session | None = None) -> int:
         """End every session of a person, except `but`; return how many there were."""

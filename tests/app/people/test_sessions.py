@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
+from payments.errors import UnauthenticatedError
 from payments.people.sessions import ABSOLUTE, IDLE, MAX_PER_PERSON, Session, Sessions
 from tests.app.people.fixtures import Clock
 
@@ -79,6 +80,14 @@ async def test_a_rotated_session_s_old_id_is_worth_nothing(sessions: Sessions) -
     assert fresh is not None
     assert fresh.role == "admin"
     assert len(await sessions.of(PERSON)) == 1
+
+
+async def test_a_session_that_has_ended_comes_back_under_no_new_id(sessions: Sessions) -> None:
+    _, session = await _open(sessions)
+    await sessions.end_all(PERSON)
+    with pytest.raises(UnauthenticatedError):
+        await sessions.rotate(session)
+    assert await sessions.of(PERSON) == []
 
 
 async def test_whoever_reads_the_cache_cannot_use_what_is_there(
