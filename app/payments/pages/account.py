@@ -124,7 +124,12 @@ class AccountPages:
         return RedirectResponse("/login?told=registered", 303)
 
     async def log_out(self, request: Request) -> Response:
-        """End the session. Somebody whose session is over already is simply logged out."""
+        """End the session. Somebody whose session is over already is simply logged out.
+
+        With another site's form a browser sends no strict cookie, yet it does what the answer says:
+        it would drop the cookie of a session that lives on. So that is asked before anything else.
+        """
+        self._authenticator.check_origin(request)
         if await self._authenticator.session(request):
             await self._people.log_out(await current_session(request))
         response = RedirectResponse("/login?told=out", 303)

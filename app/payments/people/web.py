@@ -75,12 +75,16 @@ class CookieAuthenticator:
 
     async def check(self, request: Request, binding: str | None) -> None:
         """Raise 403 unless the request comes from a page of ours, made for this binding."""
-        if not self.same_origin(request):
-            raise ForbiddenError("This request was started by another site.")
+        self.check_origin(request)
         if not self._tokens.valid(await _sent_token(request), binding):
             raise ForbiddenError(
                 "This form is out of date. Load the page again and repeat what you did."
             )
+
+    def check_origin(self, request: Request) -> None:
+        """Raise 403 for what another site makes a browser send."""
+        if not self.same_origin(request):
+            raise ForbiddenError("This request was started by another site.")
 
     def same_origin(self, request: Request) -> bool:
         """Say whether a page of ours sent the request, by what the browser says.

@@ -11,6 +11,18 @@ from tests.app.people.site import PASSWORD, Browser, browser_on
 
 KEY = b"k" * 32
 
+OURS = {"origin": "https://pay.example.com", "sec-fetch-site": "same-origin"}
+ANOTHER_SITE = [
+    {"origin": "https://evil.example"},
+    {"origin": "https://pay.example.com:8443"},
+    {"origin": "https://pay.example.com:nonsense"},
+    {"origin": "null"},
+    {"origin": "https://pay.example.com.evil.example"},
+    {"origin": "http://pay.example.com"},
+    {"sec-fetch-site": "cross-site"},
+    {"sec-fetch-site": "same-site"},
+]
+
 
 def test_a_token_fits_its_binding_and_no_other() -> None:
     tokens = Csrf(KEY)
@@ -106,19 +118,7 @@ async def test_a_script_of_ours_may_send_the_token_as_a_header(browser: Browser)
     assert answer.status_code == 303
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"origin": "https://evil.example"},
-        {"origin": "https://pay.example.com:8443"},
-        {"origin": "https://pay.example.com:nonsense"},
-        {"origin": "null"},
-        {"origin": "https://pay.example.com.evil.example"},
-        {"origin": "http://pay.example.com"},
-        {"sec-fetch-site": "cross-site"},
-        {"sec-fetch-site": "same-site"},
-    ],
-)
+@pytest.mark.parametrize("headers", ANOTHER_SITE)
 async def test_a_request_that_another_site_started_is_refused_with_the_right_token_too(
     browser: Browser, headers: dict[str, str]
 ) -> None:
@@ -126,9 +126,28 @@ async def test_a_request_that_another_site_started_is_refused_with_the_right_tok
     token = (await browser.get("/account")).forms["/logout"]["csrf"]
     answer = await browser.client.post("/logout", data={"csrf": token}, headers=headers)
     assert answer.status_code == 403
-    ours = {"origin": "https://pay.example.com", "sec-fetch-site": "same-origin"}
-    answer = await browser.client.post("/logout", data={"csrf": token}, headers=ours)
+    answer = await browser.client.post("/logout", data={"csrf": token}, headers=OURS)
     assert answer.status_code == 303
+
+
+@pytest.mark.parametrize("headers", ANOTHER_SITE)
+@pytest.mark.parametrize(("path", "status"), [("/logout", 403), ("/api/v1/auth/logout", 401)])
+async def test_another_site_cannot_have_the_session_s_cookie_dropped(
+    browser: Browser, path: str, status: int, headers: dict[str, str]
+) -> None:
+    assert browser.session is None, "with a form of another site no strict cookie is sent"
+    answer = await browser.client.post(path, headers=headers)
+    assert answer.status_code == status
+    assert "set-cookie" not in answer.headers
+    assert "clear-site-data" not in answer.headers
+
+
+async def test_somebody_whose_session_is_over_is_logged_out_from_a_page_of_ours(
+    browser: Browser,
+) -> None:
+    answer = await browser.client.post("/logout", headers=OURS)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login?told=out")
+    assert "Max-Age=0" in answer.headers["set-cookie"]
 
 
 async def test_the_visitor_s_cookie_is_kept_and_cannot_be_chosen_short(browser: Browser) -> None:
