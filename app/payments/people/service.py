@@ -56,7 +56,10 @@ class People:
         self._lockout = lockout
 
     async def register(self, email: str, password: str, caller: Caller) -> None:
-        """Create a customer's account, unless the address has one; either way say nothing."""
+        """Create a customer's account, unless the address has one; either way say nothing.
+
+        Nobody proves that the address is theirs: no e-mail is sent in this release.
+        """
         phc = await passwords.hash_password(password)
         async with self._database.transaction() as session:
             user_id = await repository.add(session, email=email, password_hash=phc)

@@ -63,6 +63,9 @@ async def send(
 ) -> Response:
     """Send wallet money to another customer, at once and for good.
 
+    Whoever has the account with this address here gets the money: we have not checked that the
+    address is theirs.
+
     A recipient who has no account, and every other one who cannot be paid, is answered
     `transfer_impossible`: the API does not tell who has an account.
     """

@@ -76,8 +76,9 @@ async def send(
     money: Money,
     request_key: str,
 ) -> Moved:
-    """Send wallet money to whoever has that address; one `request_key` sends once.
+    """Send wallet money to whoever registered that address; one `request_key` sends once.
 
+    Nobody has proved that it is theirs (`people.service`), which the endpoint's description says.
     Raises `InsufficientFundsError`, `TransferImpossibleError`, and `KeyReusedError` for a key that
     has moved something else, however long ago: its answer is forgotten sooner than the transfer.
     """

@@ -106,6 +106,11 @@ async def test_what_is_documented_as_closed_is_closed_and_what_is_open_is_open(
             assert answer.headers["www-authenticate"] == "Bearer"
 
 
+def test_whoever_sends_money_is_told_that_no_address_was_checked(document: Json) -> None:
+    told = document["paths"]["/api/v1/transactions"]["post"]["description"]
+    assert "we have not checked that the address is theirs" in " ".join(told.split())
+
+
 def test_the_catalogue_has_every_error_once(document: Json) -> None:
     entries = catalogue()
     codes = [entry.code for entry in entries]
