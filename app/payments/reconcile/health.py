@@ -17,8 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments.ops.logs import get_logger
 from payments.ops.metrics import REGISTRY
-from payments.orders.models import Order, Payment
-from payments.orders.status import TAKEN
+from payments.orders.models import Order, Payment, StatusChange
 from payments.reconcile.models import Difference, Run
 
 log = get_logger(__name__)
@@ -59,17 +58,39 @@ class Share:
         return self.failed / ended if ended else 0.0
 
 
-async def shares(session: AsyncSession, *, since: datetime) -> list[Share]:
-    """Return how each gateway's payments of a period ended."""
+async def shares(
+    session: AsyncSession, *, since: datetime, until: datetime | None = None
+) -> list[Share]:
+    """Return how each gateway's payments ended in a period, up to `until` (now).
+
+    Their moves in it tell, and not what they are by now: one that was declined expires with its
+    page, and a refund of an old one is no payment of today. One that failed first and was paid
+    then is taken.
+    """
+    taken = func.bool_or(StatusChange.to_status == "paid")
+    ended = (
+        select(Payment.gateway, taken.label("taken"))
+        .join(StatusChange, StatusChange.entity_id == Payment.id)
+        .where(
+            # Every move touches its payment: this index finds them without reading all there were.
+            Payment.updated_at >= since,
+            StatusChange.entity == Payment.entity,
+            StatusChange.applied,
+            StatusChange.to_status.in_(("paid", *FAILED)),
+            StatusChange.created_at >= since,
+            StatusChange.created_at < (until or datetime.now(UTC)),
+        )
+        .group_by(Payment.id)
+        .subquery()
+    )
     rows = await session.execute(
         select(
-            Payment.gateway,
-            func.count().filter(Payment.status.in_(TAKEN)),
-            func.count().filter(Payment.status.in_(FAILED)),
+            ended.c.gateway,
+            func.count().filter(ended.c.taken),
+            func.count().filter(~ended.c.taken),
         )
-        .where(Payment.updated_at >= since)
-        .group_by(Payment.gateway)
-        .order_by(Payment.gateway)
+        .group_by(ended.c.gateway)
+        .order_by(ended.c.gateway)
     )
     return [Share(gateway=name, taken=taken, failed=failed) for name, taken, failed in rows]
 
@@ -137,7 +158,7 @@ async def week(session: AsyncSession, *, until: datetime | None = None) -> Week:
     )
     return Week(
         since=since,
-        shares=await shares(session, since=since),
+        shares=await shares(session, since=since, until=until),
         volume={currency: int(amount) for currency, amount in volume},
         orders_failed=failed or 0,
         runs=runs[0],

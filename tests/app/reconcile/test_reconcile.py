@@ -19,7 +19,6 @@ from sqlalchemy import text
 from payments.gateways.protocol import GatewayUnknownError, ListedPayment, Unreadable
 from payments.money import Money
 from payments.ops.metrics import REGISTRY
-from payments.reconcile import health
 from payments.reconcile.compare import KINDS
 from payments.reconcile.options import arguments
 from payments.reconcile.report import Report
@@ -233,55 +232,3 @@ def test_wrong_options_are_refused_by_name(
     with pytest.raises(SystemExit):
         parser.parse_args(given)
     assert given[0] in capsys.readouterr().err
-
-
-async def test_more_than_five_percent_failures_in_an_hour_are_an_alert(
-    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
-) -> None:
-    for number in range(20):
-        await order(client, key=f"o{number}")
-    async with resources.database.transaction() as session:
-        ids = (await session.scalars(text("SELECT id FROM payments.payments"))).all()
-        await session.execute(
-            text(
-                "UPDATE payments.payments SET status = 'paid', captured = amount WHERE id <> :first"
-            ),
-            {"first": ids[0]},
-        )
-        assert not await health.watch(session), "one of those still open has not failed"
-        await session.execute(
-            text("UPDATE payments.payments SET status = 'failed' WHERE id = :first"),
-            {"first": ids[0]},
-        )
-        assert not await health.watch(session), "1 of 20 is 5 %, which is not more"
-        found = await health.shares(session, since=datetime.now(UTC) - timedelta(hours=1))
-        assert [(s.taken, s.failed) for s in found] == [(19, 1)]
-    await order(client, key="o21")
-    async with resources.database.transaction() as session:
-        await session.execute(
-            text("UPDATE payments.payments SET status = 'failed' WHERE status = 'open'")
-        )
-        assert await health.watch(session)
-        assert REGISTRY.get_sample_value("alert_active", {"alert": "payment_failures"}) == 1
-        ratio = ("payment_failure_ratio", {"gateway": "stripe"})
-        assert REGISTRY.get_sample_value(*ratio) == pytest.approx(2 / 21)
-        await session.execute(
-            text("UPDATE payments.payments SET updated_at = now() - interval '2 hours'")
-        )
-        assert not await health.watch(session)
-        assert REGISTRY.get_sample_value(*ratio) is None, "no traffic has no share that fails"
-
-
-async def test_the_weeks_report_counts_what_came_and_what_did_not_agree(
-    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
-) -> None:
-    session = await paid(client, stripe_server)
-    stripe_server.faults = ["refuse"]
-    await order(client, key="second")
-    await run(resources, Listed([theirs(session, money=Money(1, "EUR"))]))
-    await run(resources, Listed(down=True))
-    async with resources.database.transaction() as transaction:
-        found = await health.report_week(transaction)
-    assert found.volume == {"EUR": 2490}
-    assert (found.orders_failed, found.runs, found.runs_failed) == (1, 2, 1)
-    assert found.differences == {"amount": 1}
