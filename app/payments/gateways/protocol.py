@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from payments.gateways.breaker import Breaker
 
 EventKind = Literal[
-    # a payment; `look` says only that something happened, and that the gateway should be asked
+    # a payment; `failed_for_good` ends its page, too; `look`: something happened, ask the gateway
     "paid",
     "authorized",
     "processing",
     "failed",
+    "failed_for_good",
     "expired",
     "look",
     # money that goes back: all of a payment so far, everything that came, or one refund by its id

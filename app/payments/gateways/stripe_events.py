@@ -78,7 +78,7 @@ def from_session(session: Mapping[str, Any], *, account: str) -> GatewayEvent | 
     kind = kinds.get((session["status"], session["payment_status"]), "ignored")
     intent = session.get("payment_intent")
     if kind == "processing" and isinstance(intent, Mapping) and intent["status"] in _FAILED:
-        kind = "expired"
+        kind = "failed_for_good"
     return GatewayEvent(
         gateway=GATEWAY,
         account=account,
@@ -246,7 +246,7 @@ _READERS: Final[dict[str, _Reader]] = {
     "checkout.session.completed": _completed,
     "checkout.session.async_payment_succeeded": _of_session("paid"),
     # The page was completed before: nobody can pay on it any more, as after its expiry.
-    "checkout.session.async_payment_failed": _of_session("expired"),
+    "checkout.session.async_payment_failed": _of_session("failed_for_good"),
     "checkout.session.expired": _of_session("expired"),
     "payment_intent.succeeded": _of_intent("paid"),
     "payment_intent.processing": _of_intent("processing"),

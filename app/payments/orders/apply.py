@@ -284,6 +284,18 @@ async def _on_attempt(
     return "applied", None
 
 
+async def _on_failed_for_good(
+    session: AsyncSession, order: Order, payment: Payment, event: GatewayEvent
+) -> Result:
+    """Note that a payment failed whose page takes no other: it is over, as one that expired.
+
+    The failure is a move of its own: whoever counts failures must not take it for a page that
+    nobody paid.
+    """
+    await advance(session, payment, "failed", cause=event.key)
+    return await _on_attempt(session, order, payment, replace(event, kind="expired"))
+
+
 async def _is_last(session: AsyncSession, order: Order, payment: Payment) -> bool:
     """Whether no later payment was made for the order: an earlier one's end is not the order's."""
     later = exists().where(Payment.order_id == order.id, Payment.created_at > payment.created_at)
@@ -314,6 +326,7 @@ _HANDLERS: Final[
     "dispute_lost": disputes.apply,
     "processing": _on_attempt,
     "failed": _on_attempt,
+    "failed_for_good": _on_failed_for_good,
     "expired": _on_attempt,
     "look": _on_look,
 }

@@ -17,10 +17,12 @@ from tests.app.orders.helpers import order, scalar
 from tests.app.reconcile.test_reconcile import Listed, run, theirs
 from tests.app.refunds.test_refunds import NUMBERS, paid, told
 from tests.app.stripe_server import StripeServer, charge, intent
+from tests.app.subscriptions.test_late import look
 
 COMPLETED = "checkout.session.completed"
 DECLINED = "payment_intent.payment_failed"
 EXPIRED = "checkout.session.expired"
+SLOW_FAILED = "checkout.session.async_payment_failed"
 STATUS = "SELECT status FROM payments.payments"
 
 
@@ -98,6 +100,41 @@ async def test_who_pays_after_a_declined_card_has_paid(
     assert await counted(resources) == [(1, 0)]
     assert await counted(resources, until=declined) == [(0, 1)], "by then it had not"
     assert await counted(resources, since=declined) == [(1, 0)]
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        (COMPLETED, SLOW_FAILED),
+        (COMPLETED, DECLINED, SLOW_FAILED),
+        (COMPLETED, SLOW_FAILED, DECLINED),
+        (SLOW_FAILED, COMPLETED),
+    ],
+)
+async def test_a_slow_payment_that_fails_is_one_failure_in_every_order_of_its_events(
+    client: httpx.AsyncClient,
+    stripe_server: StripeServer,
+    resources: Resources,
+    news: tuple[str, ...],
+) -> None:
+    session = await page(client, stripe_server)
+    session |= {"status": "complete", "payment_intent": f"pi_{session['id']}"}
+    for kind in news:
+        await told(resources, kind, intent(session) if kind == DECLINED else session)
+    assert await scalar(resources, STATUS) == "expired", "its page takes no other payment"
+    assert await scalar(resources, "SELECT status FROM payments.orders") == "expired"
+    assert await counted(resources) == [(0, 1)]
+
+
+async def test_a_slow_payment_that_is_found_to_have_failed_is_a_failure(
+    client: httpx.AsyncClient, stripe_server: StripeServer, resources: Resources
+) -> None:
+    session = await page(client, stripe_server)
+    failed = {"id": "pi_slow", "status": "requires_payment_method"}
+    session |= {"status": "complete", "payment_intent": failed}
+    await look(resources)
+    assert await scalar(resources, STATUS) == "expired"
+    assert await counted(resources) == [(0, 1)]
 
 
 async def test_news_of_an_old_payment_is_none_of_the_hours(
