@@ -50,8 +50,8 @@ PAYMENT_ATTEMPTS = Counter(
 )
 PAYMENT_DURATION = Histogram(
     "payment_duration_seconds",
-    "Time of one step of a payment, the gateway's answer included.",
-    ("gateway", "operation"),
+    "Time of one step of a payment, the gateway's answer included, by what came of it.",
+    ("gateway", "operation", "outcome"),
     buckets=_GATEWAY_BUCKETS,
     registry=REGISTRY,
 )
@@ -90,8 +90,9 @@ def payment_attempt(gateway: str, operation: str) -> Iterator[Attempt]:
             attempt.outcome = "failed"
         raise
     finally:
-        PAYMENT_ATTEMPTS.labels(gateway, operation, attempt.outcome).inc()
-        PAYMENT_DURATION.labels(gateway, operation).observe(time.perf_counter() - started)
+        labels = (gateway, operation, attempt.outcome)
+        PAYMENT_ATTEMPTS.labels(*labels).inc()
+        PAYMENT_DURATION.labels(*labels).observe(time.perf_counter() - started)
 
 
 def serve(port: int = PORT, host: str = "0.0.0.0") -> tuple[WSGIServer, Thread]:  # noqa: S104
