@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final, Literal
 from uuid import UUID
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from payments import jobs
 from payments.access.people import Admin
 from payments.admin.money_reads import payout_line, rate_line, review
 from payments.admin.money_views import PayoutLine, RateLine, ReviewLine
-from payments.db import Database
+from payments.db import Database, one_at_a_time
 from payments.errors import NotFoundError, UnprocessableError
 from payments.gateways.registry import GatewayUnavailableError
+from payments.ledger import circles
 from payments.ledger import exchange as fx
 from payments.ledger.models import ExchangeRate
 from payments.money import Money, MoneyError
@@ -65,6 +67,15 @@ class FarRateError(BadRateError):
     """
 
     code, title = "rate_far_from_last", "This rate is far from the last one of the pair."
+
+
+class GainfulRateError(BadRateError):
+    """With the others that hold, exchanging in a circle would give more than went in, every time.
+
+    Nobody can mean that, so nothing adds it all the same.
+    """
+
+    code, title = "rate_gains_in_circle", "Customers would gain by exchanging in a circle."
 
 
 def money_of(text: str, currency: str) -> Money:
@@ -227,9 +238,8 @@ async def add_rate(
 ) -> RateLine:
     """Add an exchange rate that holds from now on.
 
-    Raises `BadRateError`, and `FarRateError` unless `far_is_meant`.
+    Raises `BadRateError`, `GainfulRateError`, and `FarRateError` unless `far_is_meant`.
     """
-    now = datetime.now(UTC)
     lasts = timedelta(hours=hours)
     if base == quote or not rate.is_finite() or not 0 < rate < 10**12:
         raise BadRateError("It is between two currencies, and above zero.")
@@ -244,7 +254,12 @@ async def add_rate(
     if exact != rate:
         raise BadRateError("It has at most twelve decimals.")
     async with database.transaction() as session:
-        last = await fx.last(session, base, quote) or exact
+        # Two that gain only together would not see each other.
+        await one_at_a_time(session, "exchange-rates")
+        # The transaction's own time may be before that of a rate that this one has waited for.
+        now = (await session.scalars(select(func.clock_timestamp()))).one()
+        await _require_no_gain(session, base, quote, exact, since=now, until=now + lasts)
+        last = await fx.last(session, base, quote, now) or exact
         far = abs(exact - last) > last * FARTHEST_RATE
         if far and not far_is_meant:
             raise FarRateError(f"The last one was {last.normalize():f}. Say so if it is meant.")
@@ -267,6 +282,29 @@ async def add_rate(
             | ({"far_from": f"{last:f}"} if far else {}),
         )
         return rate_line(row)
+
+
+async def _require_no_gain(
+    session: AsyncSession,
+    base: str,
+    quote: str,
+    rate: Decimal,
+    *,
+    since: datetime,
+    until: datetime,
+) -> None:
+    found = await circles.best_way(session, quote, base, since=since, until=until)
+    if found is None or Fraction(rate) * found[0].worth <= 1:
+        return
+    way, moment = found
+    back = " to ".join(way.currencies)
+    highest = Decimal(10**12 // way.worth).scaleb(-12)
+    raise GainfulRateError(
+        f"At the rate {rate.normalize():f}, customers would gain by exchanging {base} to {back}"
+        f" from {moment:%Y-%m-%d %H:%M} UTC on. The highest rate that is accepted is"
+        f" {highest.normalize():f}. For a higher one, first add a lower rate on the way back,"
+        f" {back}, that ends no sooner than this one."
+    )
 
 
 async def cancel_subscription(

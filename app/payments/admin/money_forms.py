@@ -114,7 +114,8 @@ def rate_form() -> Form:
     return Form(
         title="Add a rate",
         action="/admin/rates",
-        about="It holds from now on, before every earlier one of the pair.",
+        about="It holds from now on, before every earlier one of the pair. Exchanging there and"
+        " back must not gain: lower the one direction before you raise the other.",
         inputs=(
             Input(name="base", label="From", hint="Like EUR.", maxlength=5),
             Input(name="quote", label="To", hint="Like USD.", maxlength=5),

@@ -6,7 +6,8 @@ An exchange of 100.00 EUR at 1.085 is one transfer that balances in both currenc
     exchange (house)   -108.50 USD     wallet (customer) +108.50 USD
 
 Rounded once, down, in what the customer gets: what is less than a minor unit stays with the house,
-where it can be seen, and no sequence of exchanges makes money.
+where it can be seen. No sequence of exchanges makes money, as no rate is added by which one would
+(`circles`).
 """
 
 from __future__ import annotations
@@ -75,11 +76,14 @@ async def by_id(session: AsyncSession, rate_id: int) -> Rate | None:
     return None if row is None else _rate(row)
 
 
-async def last(session: AsyncSession, base: str, quote: str) -> Decimal | None:
-    """Return what was last said of a pair, whether it holds or not; else of its other direction."""
+async def last(session: AsyncSession, base: str, quote: str, at: datetime) -> Decimal | None:
+    """Return what was last said of a pair `at` a moment, held it then or not.
+
+    Of a pair that nobody has said anything of, it is what its other direction makes of it.
+    """
     newest = (
         select(ExchangeRate)
-        .where(ExchangeRate.valid_from <= func.now())
+        .where(ExchangeRate.valid_from <= at)
         .order_by(ExchangeRate.valid_from.desc(), ExchangeRate.id.desc())
         .limit(1)
     )
