@@ -65,6 +65,16 @@ async def enqueue(
     )
 
 
+async def enqueue_once(
+    session: AsyncSession, task: str, args: Mapping[str, Any], *, running: bool = True
+) -> bool:
+    """Enqueue `task` unless it `is_queued`; return whether it was enqueued."""
+    if await is_queued(session, task, args, running=running):
+        return False
+    await enqueue(session, task, args)
+    return True
+
+
 async def is_queued(
     session: AsyncSession, task: str, args: Mapping[str, Any], *, running: bool = True
 ) -> bool:

@@ -215,9 +215,7 @@ async def reconcile_now(resources: Resources, admin: Admin, gateway: str) -> Non
     if resources.gateways.get(gateway) is None:
         raise GatewayUnavailableError(f"There is no gateway {gateway!r} here.")
     async with resources.database.transaction() as session:
-        args = {"gateway": gateway}
-        if not await jobs.is_queued(session, jobs.RECONCILE_NOW, args, running=False):
-            await jobs.enqueue(session, jobs.RECONCILE_NOW, args)
+        await jobs.enqueue_once(session, jobs.RECONCILE_NOW, {"gateway": gateway}, running=False)
         await audit.append(
             session,
             action="reconciliation.started",

@@ -50,6 +50,5 @@ async def catch_up(resources: Resources) -> None:
     for gateway in missed:
         async with resources.database.transaction() as session:
             args = {"gateway": gateway}
-            if not await jobs.is_queued(session, jobs.RECONCILE_NOW, args):
+            if await jobs.enqueue_once(session, jobs.RECONCILE_NOW, args):
                 log.warning("reconciliation.missed", gateway=gateway)
-                await jobs.enqueue(session, jobs.RECONCILE_NOW, args)
