@@ -125,8 +125,9 @@ class Ours:
                 .order_by(Payment.created_at)
             )
             found = rows.all()
-            booked = await _booked(session, [payment for payment, *_ in found])
-            contested = await _contested(session, [payment for payment, *_ in found])
+            payments = [payment for payment, *_ in found]
+            booked = await _booked(session, payments)
+            contested = await _contested(session, payments)
             return {
                 payment.id: OurPayment(
                     id=payment.id,

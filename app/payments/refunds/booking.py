@@ -90,7 +90,8 @@ async def failed(
     if not await advance(session, row, "failed", cause=cause):
         return False
     row.failed_at = at
-    await _follow(session, order, payment, down=row.amount, cause=cause)
+    told = await news.load(session, payment)
+    await _follow(session, order, payment, told, down=row.amount, cause=cause)
     await never_made(session, payment, row)
     return True
 
@@ -112,7 +113,8 @@ async def _failed_before(
         row.returned_at = min(row.returned_at, at)
     else:
         row.failed_at = min(row.failed_at or at, at)
-    await _follow(session, order, payment, down=0, cause=cause)
+    told = await news.load(session, payment)
+    await _follow(session, order, payment, told, down=0, cause=cause)
 
 
 async def never_made(session: AsyncSession, payment: Payment, row: RefundRow) -> None:
@@ -138,25 +140,31 @@ async def failed_elsewhere(
     undone = news.Undone(amount=money.amount, made=made, at=at)
     if not await news.keep_undone(session, payment, ref, undone):
         return False
-    await _follow(session, order, payment, down=money.amount, cause=cause)
+    told = await news.load(session, payment)
+    await _follow(session, order, payment, told, down=money.amount, cause=cause)
     return True
 
 
 async def disputed(session: AsyncSession, order: Order, payment: Payment, *, cause: str) -> None:
     """Follow the news of a dispute that opened or was won: what it books is no refund beside it."""
-    down = (await news.load(session, payment)).of_disputes
-    await _follow(session, order, payment, down=down, cause=cause)
+    told = await news.load(session, payment)
+    await _follow(session, order, payment, told, down=told.of_disputes, cause=cause)
 
 
 async def _follow(
-    session: AsyncSession, order: Order, payment: Payment, *, down: int, cause: str
+    session: AsyncSession,
+    order: Order,
+    payment: Payment,
+    told: news.News,
+    *,
+    down: int,
+    cause: str,
 ) -> None:
     """Bring the books to what all news say now: down by `down` at most, where that came to nothing.
 
     What is booked and cannot be told by the news was booked by an earlier release, which kept none.
     """
-    given_back = (await news.load(session, payment)).given_back
-    to = min(max(given_back, payment.refunded - down), payment.captured)
+    to = min(max(told.given_back, payment.refunded - down), payment.captured)
     await _bring_to(session, order, payment, to, cause=cause)
 
 
